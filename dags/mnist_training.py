@@ -1,0 +1,172 @@
+"""The nightly pipeline: download, validate, train on ECS, pick the best, promote, report.
+
+Wiring only. What a step does stands in `mnist_tasks`; what differs between a laptop, docker-compose and AWS stands in
+the environment (`mnist_tasks.config.Settings`) and in Airflow's connections.
+"""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from airflow.sdk import (
+    DAG,
+    Asset,
+    AssetAlias,
+    ExceptionRetryPolicy,
+    RetryAction,
+    RetryRule,
+    TriggerRule,
+    chain,
+    task,
+)
+
+from mnist_connections import run_form, storage
+from mnist_ecs import TrainOperator
+from mnist_tasks.config import RunConfig, Settings
+from mnist_tasks.layout import Layout, run_slug
+
+SETTINGS = Settings.from_environment(os.environ)
+LAYOUT = Layout(SETTINGS.checkpoints_prefix)
+DATASET = Asset("mnist-dataset", uri=f"s3://{SETTINGS.bucket}/datasets/mnist")
+CHAMPION = Asset("mnist-champion", uri=f"s3://{SETTINGS.bucket}/{LAYOUT.champion}")
+# An alias, because a run that keeps the champion must not look like an update of it.
+RELEASED = AssetAlias("mnist-released")
+
+# What may pass on its own is tried again; everything else fails at once, because it would only fail later.
+RETRY_WHAT_CAN_PASS = ExceptionRetryPolicy(
+    rules=[
+        RetryRule(["mnist_tasks.errors.TemporaryError", "mnist_tasks.errors.Conflict"], RetryAction.RETRY),
+        RetryRule("mnist_tasks.errors.MnistError", RetryAction.FAIL),
+    ]
+)
+
+
+def _remember_cause(context: Any) -> None:
+    """Leave the cause where the failure mail finds it (a task cannot read another one's log)."""
+    error = context.get("exception")
+    context["ti"].xcom_push(key="failure", value={"type": type(error).__name__, "message": str(error)})
+
+
+with DAG(
+    dag_id="mnist_training",
+    description="Trains, checks, promotes and reports the MNIST classifier",
+    schedule=SETTINGS.schedule,
+    start_date=datetime(2026, 1, 1, tzinfo=UTC),
+    catchup=False,
+    max_active_runs=1,
+    dagrun_timeout=timedelta(hours=6),
+    default_args={
+        "owner": "mnist",
+        "retries": 2,
+        "retry_delay": timedelta(seconds=30),
+        "retry_exponential_backoff": True,
+        "retry_policy": RETRY_WHAT_CAN_PASS,
+        "execution_timeout": timedelta(minutes=15),
+        "on_failure_callback": _remember_cause,
+    },
+    params=run_form(),
+    tags=["mnist", "training"],
+    doc_md=__doc__,
+):
+
+    @task(outlets=[DATASET])
+    def download(*, params: Any = None, dag_run: Any = None, outlet_events: Any = None) -> str:
+        """Bring the data set into S3, once; its SHA-256 goes on."""
+        from mnist_tasks import dataset
+
+        RunConfig.from_params(params, dag_run.conf)  # a bad parameter ends the run before anything costs time
+        reference = dataset.download(storage(SETTINGS.bucket), LAYOUT, url=SETTINGS.dataset_url)
+        outlet_events[DATASET].extra = reference.model_dump()
+        return reference.sha256
+
+    @task
+    def validate(sha256: str, *, dag_run: Any = None) -> str:
+        """Check the data set's content; a refusal stops the run."""
+        from mnist_tasks import validation
+
+        slug = run_slug(dag_run.dag_id, dag_run.run_id)
+        validation.run(storage(SETTINGS.bucket), LAYOUT, slug, sha256, datetime.now(UTC))
+        return sha256
+
+    @task
+    def plan(sha256: str, *, params: Any = None, dag_run: Any = None) -> list[dict[str, Any]]:
+        """Claim the candidates' names and seeds before anything is started."""
+        from mnist_tasks.ecs import training_request
+        from mnist_tasks.plan import make_plan
+
+        made = make_plan(
+            storage(SETTINGS.bucket),
+            LAYOUT,
+            dag_id=dag_run.dag_id,
+            run_id=dag_run.run_id,
+            config=RunConfig.from_params(params, dag_run.conf),
+            dataset_sha256=sha256,
+            now=datetime.now(UTC),
+        )
+        return [training_request(job, SETTINGS.container_name) for job in made.jobs]
+
+    train = TrainOperator.partial(
+        task_id="train",
+        map_index_template="{{ task.tags['mnist-candidate'] }}",
+        cluster=SETTINGS.cluster,
+        task_definition=SETTINGS.task_definition,
+        launch_type=SETTINGS.launch_type,
+        network_configuration=SETTINGS.network_configuration(),
+        container_name=SETTINGS.container_name,
+        awslogs_group=SETTINGS.log_group,
+        awslogs_stream_prefix=SETTINGS.log_stream_prefix,
+        awslogs_fetch_interval=timedelta(seconds=SETTINGS.poll_seconds),
+        waiter_delay=SETTINGS.poll_seconds,
+        propagate_tags="TASK_DEFINITION",
+        reattach=True,
+        do_xcom_push=False,
+        execution_timeout=timedelta(hours=2),
+    )
+
+    @task
+    def pick_best(*, dag_run: Any = None) -> str:
+        """Choose by validation accuracy, then loss, then name."""
+        from mnist_tasks import plan as plans
+
+        slug = run_slug(dag_run.dag_id, dag_run.run_id)
+        return plans.pick_best(storage(SETTINGS.bucket), LAYOUT, slug).name
+
+    @task(outlets=[RELEASED])
+    def promote(*, dag_run: Any = None, outlet_events: Any = None) -> str:
+        """Recompute the best candidate's figures, write its `_final`, release it if it is better; the outcome goes on."""
+        from mnist_tasks.promotion import promote as promotion
+
+        slug = run_slug(dag_run.dag_id, dag_run.run_id)
+        decision = promotion.promote(storage(SETTINGS.bucket), LAYOUT, slug, now=datetime.now(UTC))
+        if decision.outcome == "released":
+            outlet_events[RELEASED].add(CHAMPION, extra=decision.summary())
+        return decision.outcome
+
+    @task
+    def report(*, dag_run: Any = None) -> dict[str, str]:
+        """Write the run's report to S3."""
+        from mnist_tasks.report import publish
+
+        slug = run_slug(dag_run.dag_id, dag_run.run_id)
+        return publish(storage(SETTINGS.bucket), LAYOUT, slug)
+
+    @task
+    def email_report(*, dag_run: Any = None) -> str:
+        """Mail the report to the run's recipients."""
+        return ""
+
+    # Not downstream of `email_report`: then it would be the only leaf, and its success would turn a failed run green.
+    @task(trigger_rule=TriggerRule.ONE_FAILED)
+    def email_failure(*, dag_run: Any = None, ti: Any = None) -> str:
+        """Mail what failed and why, as soon as a step has failed for good."""
+        return ""
+
+    downloaded = download()
+    validated = validate(downloaded)
+    planned = plan(validated)
+    trained = train.expand_kwargs(planned)
+    best, promoted, reported = pick_best(), promote(), report()
+    chain(trained, best, promoted, reported, email_report())
+    [downloaded, validated, planned, trained, best, promoted, reported] >> email_failure()

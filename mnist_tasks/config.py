@@ -1,0 +1,192 @@
+"""What can be configured: by deployment (`Settings`), by run (`RunConfig`), by candidate (`TrainingJob`).
+
+All three are frozen and validate on construction. `RunConfig` is the single definition of a run's parameters: its
+bounds and descriptions make the form in the Airflow UI, check the values that come back, and are the defaults of
+everything else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+
+from mnist_tasks.errors import ConfigurationError
+
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
+# Deliberately stricter than RFC 5322: nothing that could end a mail header or start a second address.
+EmailAddress = Annotated[
+    str, StringConstraints(pattern=r"^[A-Za-z0-9._%+'-]{1,64}@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*$", max_length=254)
+]
+S3KeyPart = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=100)]
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+BucketName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")]
+
+ENVIRONMENT_PREFIX = "MNIST_"
+
+
+class Frozen(BaseModel):
+    """A value object: frozen, strict about unknown fields, to and from JSON, failing with our own error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @classmethod
+    def checked(cls, values: Mapping[str, Any], *, mend: str) -> Self:
+        """Build from untrusted `values`.
+
+        Raises:
+            ConfigurationError: every value that is missing, unknown or out of bounds, a line each.
+        """
+        try:
+            return cls.model_validate(dict(values))
+        except ValidationError as error:
+            lines = [
+                f"{'.'.join(map(str, e['loc'])) or 'value'}: {e['msg']} (came {e['input']!r:.80})"
+                for e in error.errors()
+            ]
+            raise ConfigurationError(f"{cls.__name__}: " + "; ".join(lines), mend=mend) from None
+
+
+class Settings(Frozen):
+    """What differs between a laptop, docker-compose and AWS. Read from `MNIST_<FIELD>` variables.
+
+    The outputs of `infra/mnist.yaml` are exactly these variables. Lists are separated by commas.
+    """
+
+    bucket: BucketName = Field("contract-management-bucket-bkvww1ps", description="S3 bucket of everything")
+    checkpoints_prefix: S3KeyPart = Field("checkpoints", description="key prefix of the checkpoints")
+    cluster: str = Field("mnist", min_length=1, description="ECS cluster")
+    task_definition: str = Field("mnist-trainer", min_length=1, description="ECS task definition of the trainer")
+    container_name: str = Field("trainer", min_length=1, description="container in that task definition")
+    log_group: str = Field("/mnist/trainer", min_length=1, description="CloudWatch log group of the containers")
+    log_stream_prefix: str = Field("trainer", min_length=1, description="stream prefix in that log group")
+    launch_type: Literal["FARGATE", "EC2"] = Field("FARGATE", description="ECS launch type")
+    subnets: tuple[str, ...] = Field((), description="subnets of the tasks (AWS only)")
+    security_groups: tuple[str, ...] = Field((), description="security groups of the tasks (AWS only)")
+    assign_public_ip: Literal["ENABLED", "DISABLED"] = Field("DISABLED", description="public address of the tasks")
+    poll_seconds: int = Field(6, ge=1, le=60, description="seconds between two looks at a running ECS task")
+    mail_from: EmailAddress = Field("mnist@example.com", description="sender of the report")
+    mail_to: tuple[EmailAddress, ...] = Field(("ml-team@example.com",), description="who gets the report by default")
+    dataset_url: str = Field(
+        "https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz",
+        pattern=r"^(https?|file)://",
+        description="where the data set is downloaded from",
+    )
+    airflow_url: str = Field(
+        "", pattern=r"^(https?://[^\s<>\"]+)?$", description="address of the Airflow UI, for links"
+    )
+    schedule: str = Field("0 2 * * *", description="nightly schedule (cron, UTC)")
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Self:
+        """Read the variables that are set; an empty one counts as not set.
+
+        Raises:
+            ConfigurationError: a value is outside its bounds.
+        """
+        values: dict[str, Any] = {}
+        for name, field in cls.model_fields.items():
+            text = environment.get(ENVIRONMENT_PREFIX + name.upper(), "").strip()
+            if text:
+                is_list = isinstance(field.default, tuple)
+                values[name] = tuple(filter(None, (t.strip() for t in text.split(",")))) if is_list else text
+        return cls.checked(values, mend="correct the MNIST_... environment variable of that name")
+
+    def network_configuration(self) -> dict[str, Any] | None:
+        """What RunTask needs to know about the network; None where tasks have no network of their own."""
+        if not self.subnets:
+            return None
+        return {
+            "awsvpcConfiguration": {
+                "subnets": list(self.subnets),
+                "securityGroups": list(self.security_groups),
+                "assignPublicIp": self.assign_public_ip,
+            }
+        }
+
+
+class RunConfig(Frozen):
+    """What a person may choose for one run. Defaults are the specification's."""
+
+    epochs: int = Field(10, ge=1, le=100, description="Passes over the training images.")
+    batch_size: int = Field(32, ge=1, le=1024, description="Images per optimizer step.")
+    learning_rate: float = Field(0.001, gt=0, le=1, description="Adam's step size.")
+    candidates: int = Field(2, ge=1, le=16, description="Models trained side by side; the best one goes on.")
+    validation_images: int = Field(
+        6000, ge=1000, le=30000, description="Images split off the 60,000 training images to choose the best epoch by."
+    )
+    seed: Seed | None = Field(
+        None,
+        description="Empty: derived from the run, so every night is a new draw. The report names the seed to repeat it.",
+    )
+    release_rule: Literal["better", "not_worse"] = Field(
+        "better",
+        description="`better`: the champion is replaced only by a significantly better model. `not_worse`: a justified "
+        "change of data or code may replace it if it is at most the margin worse.",
+    )
+    recipients: tuple[EmailAddress, ...] = Field(
+        (), max_length=20, description="Who gets the report; empty: the deployment's recipients."
+    )
+
+    @classmethod
+    def from_params(cls, params: Mapping[str, Any], conf: Mapping[str, Any] | None = None) -> Self:
+        """Check a run's parameters, and that its conf names no others (Airflow lets unknown keys pass).
+
+        Raises:
+            ConfigurationError: an unknown key, or a value outside its bounds.
+        """
+        known = ", ".join(cls.model_fields)
+        unknown = sorted(set(conf or {}) - set(cls.model_fields))
+        if unknown:
+            raise ConfigurationError(
+                f"unknown keys in the run's configuration: {', '.join(map(repr, unknown))}; known are {known}",
+                mend="trigger the run again without them, or spell them as listed",
+            )
+        return cls.checked(params, mend="trigger the run again with values inside the bounds of the form")
+
+
+class TrainingJob(Frozen):
+    """Everything that the training container needs to know; travels as environment variables.
+
+    The container reads nothing else: the same job gives the same candidate.
+    """
+
+    bucket: BucketName
+    checkpoints_prefix: S3KeyPart
+    run: S3KeyPart
+    candidate: str = Field(pattern=r"^mnist_model_\d{8}_\d{6}$")
+    dataset_sha256: Sha256
+    seed: Seed
+    epochs: int = Field(ge=1, le=100)
+    batch_size: int = Field(ge=1, le=1024)
+    learning_rate: float = Field(gt=0, le=1)
+    validation_images: int = Field(ge=1000, le=30000)
+
+    def to_environment(self) -> dict[str, str]:
+        """The variables that `from_environment` reads."""
+        return {ENVIRONMENT_PREFIX + name.upper(): str(value) for name, value in self.model_dump().items()}
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Self:
+        """Read the job of this container.
+
+        Raises:
+            ConfigurationError: a variable is missing or outside its bounds.
+        """
+        names = {name: ENVIRONMENT_PREFIX + name.upper() for name in cls.model_fields}
+        values = {name: environment[variable] for name, variable in names.items() if variable in environment}
+        return cls.checked(values, mend="set the MNIST_... environment variables of that name in the task's overrides")
+
+
+def derived_seed(*parts: object) -> int:
+    """A seed in [0, 2**31) that depends on all `parts` and on nothing else.
+
+    Python's own `hash` differs between processes; SHA-256 does not.
+
+    >>> derived_seed("run", 0) == derived_seed("run", 0) != derived_seed("run", 1)
+    True
+    """
+    digest = hashlib.sha256("\n".join(map(str, parts)).encode()).digest()
+    return int.from_bytes(digest[:4], "big") >> 1

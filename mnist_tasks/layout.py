@@ -1,0 +1,122 @@
+"""Every S3 key rule, in one place.
+
+```
+datasets/mnist/<sha256>/mnist.npz                    content-addressed; never overwritten
+datasets/mnist/accepted.json                         statistics of the last data set that passed validation
+checkpoints/mnist_model_YYYYMMDD_HHMMSS/             one candidate: weights, metrics.json, manifest.json (the commit)
+checkpoints/mnist_model_YYYYMMDD_HHMMSS_final/       a promoted copy
+checkpoints/champion.json                            which final is in service
+decisions/00000001.json ...  decisions/head.json     the chain of decisions and the pointer to its newest record
+runs/<run slug>/...                                  plan, progress, report of one run
+```
+
+>>> candidate_name(datetime(2026, 11, 24, 2, 0, 5, tzinfo=UTC))
+'mnist_model_20261124_020005'
+>>> Layout().weights("mnist_model_20261124_020005")
+'checkpoints/mnist_model_20261124_020005/weights'
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from mnist_tasks.errors import ConfigurationError
+
+_CANDIDATE = re.compile(r"mnist_model_\d{8}_\d{6}")
+_FINAL_SUFFIX = "_final"
+
+
+def candidate_name(moment: datetime) -> str:
+    """The name of a candidate claimed at `moment` (any time zone; written in UTC)."""
+    return f"mnist_model_{moment.astimezone(UTC):%Y%m%d_%H%M%S}"
+
+
+def final_name(candidate: str) -> str:
+    """The name of the promoted copy of `candidate`."""
+    return _checked_candidate(candidate) + _FINAL_SUFFIX
+
+
+def is_final(name: str) -> bool:
+    """Whether `name` is that of a promoted copy."""
+    return name.endswith(_FINAL_SUFFIX) and _CANDIDATE.fullmatch(name.removesuffix(_FINAL_SUFFIX)) is not None
+
+
+def checked_name(name: str) -> str:
+    """`name` itself if it is that of a candidate or a final, so that nothing else ever becomes part of a key.
+
+    Raises:
+        ConfigurationError: it is neither.
+    """
+    _checked_candidate(name.removesuffix(_FINAL_SUFFIX))
+    return name
+
+
+def _checked_candidate(name: str) -> str:
+    if not _CANDIDATE.fullmatch(name):
+        raise ConfigurationError(
+            f"{name!r} is not the name of a checkpoint; expected mnist_model_YYYYMMDD_HHMMSS",
+            mend="take a name from the report, or from the listing of the checkpoints in the bucket",
+        )
+    return name
+
+
+def run_slug(dag_id: str, run_id: str) -> str:
+    """A short key part for a run: readable, free of odd characters, and different for different runs.
+
+    A run id may contain anything that a person typed; the hash keeps two ids apart that look the same once cleaned.
+
+    >>> run_slug("mnist_training", "scheduled__2026-11-24T02:00:00+00:00")
+    'scheduled-2026-11-24t02-00-00-00-00-2bb5fcb4'
+    """
+    readable = re.sub(r"[^a-z0-9]+", "-", run_id.lower()).strip("-")[:48]
+    digest = hashlib.sha256(f"{dag_id}\n{run_id}".encode()).hexdigest()[:8]
+    return f"{readable}-{digest}".lstrip("-")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Keys below one bucket. `checkpoints` is the prefix that the deployment sets."""
+
+    checkpoints: str = "checkpoints"
+
+    def dataset(self, sha256: str) -> str:
+        """The data set file with this SHA-256."""
+        return f"datasets/mnist/{sha256}/mnist.npz"
+
+    @property
+    def accepted_dataset(self) -> str:
+        """Statistics of the last data set that passed validation."""
+        return "datasets/mnist/accepted.json"
+
+    def weights(self, name: str) -> str:
+        """The weights of a candidate or a final."""
+        return f"{self.checkpoints}/{checked_name(name)}/weights"
+
+    def metrics(self, name: str) -> str:
+        """The training history of a candidate or a final."""
+        return f"{self.checkpoints}/{checked_name(name)}/metrics.json"
+
+    def manifest(self, name: str) -> str:
+        """The manifest of a candidate or a final: written last, it is the commit."""
+        return f"{self.checkpoints}/{checked_name(name)}/manifest.json"
+
+    @property
+    def champion(self) -> str:
+        """The pointer to the final that is in service."""
+        return f"{self.checkpoints}/champion.json"
+
+    def decision(self, sequence: int) -> str:
+        """The record number `sequence` (from 1) in the chain of decisions."""
+        return f"decisions/{sequence:08d}.json"
+
+    @property
+    def decisions_head(self) -> str:
+        """A hint at the newest decision, so that finding it does not take a listing."""
+        return "decisions/head.json"
+
+    def run(self, slug: str, name: str) -> str:
+        """An object that belongs to one run: `plan.json`, `report.html`, `progress/...`."""
+        return f"runs/{slug}/{name}"

@@ -1,0 +1,217 @@
+"""The few S3 operations that the rest needs, each atomic, with errors that say what to do.
+
+S3 puts are atomic for one object: readers see the old or the new content, never a part. What takes several objects is
+committed by writing its manifest last. Conditional writes (`If-None-Match`, `If-Match`) decide between writers:
+https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, ParamValidationError
+
+from mnist_tasks.errors import ConfigurationError, Conflict, IntegrityError, MnistError, NotFoundError, TemporaryError
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+JSON = "application/json"
+
+
+@dataclass(frozen=True)
+class Stored:
+    """An object as it was read: its bytes, and the ETag that a compare-and-set needs."""
+
+    key: str
+    body: bytes
+    etag: str
+
+    def json(self) -> Any:
+        """The content parsed as JSON.
+
+        Raises:
+            IntegrityError: it is not JSON.
+        """
+        try:
+            return json.loads(self.body)
+        except ValueError as error:
+            raise IntegrityError(
+                f"{self.key} is not JSON ({error}); it starts with {self.body[:40]!r}",
+                mend="restore the object's previous version in S3",
+            ) from None
+
+
+@dataclass(frozen=True)
+class Storage:
+    """One bucket, reached through a client that the caller configured (endpoint, credentials, retries)."""
+
+    client: S3Client
+    bucket: str
+
+    def uri(self, key: str) -> str:
+        """`s3://bucket/key`, for people."""
+        return f"s3://{self.bucket}/{key}"
+
+    def get(self, key: str) -> Stored:
+        """Read a whole object.
+
+        Raises:
+            NotFoundError: there is no such object or bucket.
+        """
+        with self._explained(key):
+            answer = self.client.get_object(Bucket=self.bucket, Key=key)
+            return Stored(key, answer["Body"].read(), answer["ETag"])
+
+    def find(self, key: str) -> Stored | None:
+        """Read a whole object, or None where there is none (a missing bucket is an error all the same)."""
+        try:
+            return self.get(key)
+        except NotFoundError as error:
+            if isinstance(error, _NoSuchBucketError):
+                raise
+            return None
+
+    def get_verified(self, key: str, sha256: str) -> bytes:
+        """Read an object whose content is known by its hash.
+
+        Raises:
+            IntegrityError: the content has another SHA-256.
+            NotFoundError: there is no such object.
+        """
+        body = self.get(key).body
+        actual = hashlib.sha256(body).hexdigest()
+        if actual != sha256:
+            raise IntegrityError(
+                f"{self.uri(key)} has SHA-256 {actual}, expected {sha256} ({len(body):,} bytes)",
+                mend="somebody or something changed the object: restore its previous version, or leave this checkpoint out",
+            )
+        return body
+
+    def put(self, key: str, body: bytes, *, content_type: str = JSON) -> None:
+        """Write an object, whole or not at all. S3 checks the bytes against the checksum that travels with them."""
+        with self._explained(key):
+            self.client.put_object(
+                Bucket=self.bucket, Key=key, Body=body, ContentType=content_type, ChecksumAlgorithm="SHA256"
+            )
+
+    def put_if_absent(self, key: str, body: bytes, *, content_type: str = JSON) -> bool:
+        """Claim a key: True if the object now holds exactly `body`, False if somebody else's content was there first.
+
+        A lost answer makes the client try again and find its own object: the content tells that from a lost race.
+        """
+        try:
+            with self._explained(key):
+                self.client.put_object(
+                    Bucket=self.bucket,
+                    Key=key,
+                    Body=body,
+                    ContentType=content_type,
+                    ChecksumAlgorithm="SHA256",
+                    IfNoneMatch="*",
+                )
+        except Conflict:
+            return self.get(key).body == body
+        return True
+
+    def replace(self, key: str, body: bytes, *, etag: str | None, content_type: str = JSON) -> None:
+        """Compare-and-set: write only if the object still has this ETag (None: only if there is none).
+
+        Raises:
+            Conflict: it changed since it was read (and does not hold `body` already).
+        """
+        condition: Any = {"IfMatch": etag} if etag else {"IfNoneMatch": "*"}
+        try:
+            with self._explained(key):
+                self.client.put_object(
+                    Bucket=self.bucket,
+                    Key=key,
+                    Body=body,
+                    ContentType=content_type,
+                    ChecksumAlgorithm="SHA256",
+                    **condition,
+                )
+        except (Conflict, NotFoundError):
+            found = self.find(key)
+            if found is None or found.body != body:
+                raise
+
+    def exists(self, key: str) -> bool:
+        """Whether the object is there."""
+        try:
+            with self._explained(key):
+                self.client.head_object(Bucket=self.bucket, Key=key)
+        except NotFoundError as error:
+            # HEAD answers 404 without a code for a missing bucket, too: only then is a second question worth its price.
+            self._check_bucket(error)
+            return False
+        return True
+
+    def _check_bucket(self, cause: NotFoundError) -> None:
+        try:
+            self.client.head_bucket(Bucket=self.bucket)
+        except ClientError:
+            raise _no_bucket(self.bucket) from cause
+
+    @contextmanager
+    def _explained(self, key: str) -> Iterator[None]:
+        try:
+            yield
+        except ClientError as error:
+            raise self._from_client_error(key, error) from error
+        except (NoCredentialsError, ParamValidationError) as error:
+            raise ConfigurationError(
+                f"S3 cannot be asked for {self.uri(key)}: {error}",
+                mend="check the Airflow connection aws_default, or AWS_... in the environment",
+            ) from error
+        except (BotoCoreError, OSError) as error:
+            endpoint = self.client.meta.endpoint_url
+            raise TemporaryError(
+                f"S3 did not answer at {endpoint} for {self.uri(key)}: {error}",
+                mend="check that the endpoint is right (AWS_ENDPOINT_URL, aws_default) and up (on a laptop: make up)",
+            ) from error
+
+    def _from_client_error(self, key: str, error: ClientError) -> MnistError:
+        code = error.response.get("Error", {}).get("Code", "")
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        uri = self.uri(key)
+        if code == "NoSuchBucket":
+            return _no_bucket(self.bucket)
+        if code in {"NoSuchKey", "404"}:
+            return NotFoundError(f"there is no object {uri}", mend="check the step that has to write it")
+        if status in {409, 412}:
+            return Conflict(f"{uri} was written by somebody else first", mend="run the step again: it reads afresh")
+        if status in {401, 403}:
+            return ConfigurationError(
+                f"S3 refused access to {uri}: {error}",
+                mend="check the role's policy and the credentials of aws_default (infra/mnist.yaml shows what is needed)",
+            )
+        if status >= 500 or status == 429 or code in {"SlowDown", "RequestTimeout", "Throttling"}:
+            return TemporaryError(f"S3 could not serve {uri} now: {error}", mend="run the step again later")
+        return ConfigurationError(f"S3 refused the request for {uri}: {error}", mend="see the message of S3")
+
+
+class _NoSuchBucketError(NotFoundError):
+    """Told apart inside this module, so that a missing bucket never reads as a missing object."""
+
+
+def _no_bucket(bucket: str) -> MnistError:
+    return _NoSuchBucketError(
+        f"there is no bucket {bucket}",
+        mend="create it by deploying infra/mnist.yaml (on a laptop: make up), or set MNIST_BUCKET to the one you have",
+    )
+
+
+def to_json(value: Any) -> bytes:
+    """Canonical JSON (sorted keys, no NaN, a trailing newline): the same value always gives the same bytes."""
+    return (json.dumps(value, sort_keys=True, indent=1, allow_nan=False) + "\n").encode()
+
+
+def sha256_of(body: bytes) -> str:
+    """Hexadecimal SHA-256."""
+    return hashlib.sha256(body).hexdigest()
