@@ -60,7 +60,7 @@ with DAG(
     default_args={
         "owner": "mnist",
         "retries": 2,
-        "retry_delay": timedelta(seconds=30),
+        "retry_delay": timedelta(seconds=SETTINGS.retry_seconds),
         "retry_exponential_backoff": True,
         "retry_policy": RETRY_WHAT_CAN_PASS,
         "execution_timeout": timedelta(minutes=15),
@@ -135,7 +135,7 @@ with DAG(
 
     @task(outlets=[RELEASED])
     def promote(*, dag_run: Any = None, outlet_events: Any = None) -> str:
-        """Recompute the best candidate's figures, write its `_final`, release it if it is better; the outcome goes on."""
+        """Recompute the best candidate's figures, write its `_final`, release it if it is better."""
         from mnist_tasks.promotion import promote as promotion
 
         slug = run_slug(dag_run.dag_id, dag_run.run_id)

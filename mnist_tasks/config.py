@@ -67,6 +67,7 @@ class Settings(Frozen):
     security_groups: tuple[str, ...] = Field((), description="security groups of the tasks (AWS only)")
     assign_public_ip: Literal["ENABLED", "DISABLED"] = Field("DISABLED", description="public address of the tasks")
     poll_seconds: int = Field(6, ge=1, le=60, description="seconds between two looks at a running ECS task")
+    retry_seconds: int = Field(30, ge=1, le=600, description="seconds before the first retry of a step; then doubled")
     mail_from: EmailAddress = Field("mnist@example.com", description="sender of the report")
     mail_to: tuple[EmailAddress, ...] = Field(("ml-team@example.com",), description="who gets the report by default")
     dataset_url: str = Field(

@@ -1,0 +1,41 @@
+# One place for everything that people and CI run. `make help` lists it.
+.DEFAULT_GOAL := help
+.PHONY: help run up down test lint lock clean
+
+PYTHON ?= python3
+RUN = .venv/bin/python
+CONF ?= {}
+
+help: ## this list
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:[^#]*## /\t/' | expand -t 14
+
+run: .environment ## the whole pipeline once on this machine; CONF='{"epochs": 3}' changes its parameters
+	@$(RUN) -m tools.run --conf '$(CONF)'
+
+up: .environment ## Airflow's UI and scheduler with the one-machine cloud
+	@$(RUN) -m tools.up
+
+down: ## stop what `make up` started
+	@test ! -x $(RUN) || $(RUN) -m tools.down
+
+test: .environment-dev ## all tests
+	@$(RUN) -m pytest $(ARGS)
+
+lint: .environment-dev ## style, types, direction of imports
+	@$(RUN) -m ruff check .
+	@$(RUN) -m ruff format --check .
+	@$(RUN) -m mypy
+	@.venv/bin/lint-imports
+	@.venv/bin/cfn-lint infra/*.yaml
+
+lock: .environment ## recompile the lock files; ARGS=--upgrade takes newer versions
+	@$(RUN) -m tools.lock $(ARGS)
+
+clean: down ## remove environments, local state and results (downloads in pip's and uv's own caches stay)
+	rm -rf .venv .venv-cloud .localcloud .airflow .cache build
+
+.PHONY: .environment .environment-dev
+.environment:
+	@$(PYTHON) tools/environment.py
+.environment-dev:
+	@$(PYTHON) tools/environment.py --dev

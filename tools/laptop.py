@@ -1,0 +1,79 @@
+"""Airflow on a laptop, joined to the one-machine cloud: what `make run`, `make up` and the end-to-end tests share."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from localcloud import Cloud
+
+ROOT = Path(__file__).resolve().parent.parent
+BUILD = ROOT / "build"
+
+
+@dataclass(frozen=True)
+class Laptop:
+    """One Airflow home and the cloud that its tasks use.
+
+    `make run` and `make up` have a home each: a scheduler would take the tasks of a run that `airflow dags test` has in
+    hand, since both look into the same database.
+    """
+
+    home: Path
+    cloud: Cloud
+
+    def environment(self, **more: str) -> dict[str, str]:
+        """The whole environment of an Airflow process: ours, and of the caller's only what is needed to run at all.
+
+        Credentials, proxies and AIRFLOW_... settings of the caller stay outside: a laptop run must not reach a real
+        account by accident.
+        """
+        cloud = self.cloud.environment
+        smtp = {
+            "conn_type": "smtp",
+            "host": cloud["SMTP_HOST"],
+            "port": int(cloud["SMTP_PORT"]),
+            "extra": {"disable_ssl": True, "disable_tls": True, "timeout": 10},
+        }
+        return {
+            **_kept_from(os.environ),
+            **cloud,
+            "AIRFLOW_HOME": str(self.home),
+            "PYTHONPATH": str(ROOT),
+            "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "dags"),
+            "AIRFLOW__CORE__PLUGINS_FOLDER": str(ROOT / "plugins"),
+            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+            "AIRFLOW__CORE__PARALLELISM": "4",
+            "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
+            "AIRFLOW_CONN_SMTP_DEFAULT": json.dumps(smtp),
+            "MNIST_POLL_SECONDS": "1",
+            "MNIST_RETRY_SECONDS": "1",
+            # matplotlib's font cache: in an empty home it would be made anew in every process.
+            "MPLCONFIGDIR": str(self.home / "matplotlib"),
+            **more,
+        }
+
+    def migrate(self) -> None:
+        """Make the metadata database, once."""
+        stamp = self.home / "migrated"
+        wanted = (ROOT / "requirements.txt").read_bytes()
+        if stamp.exists() and stamp.read_bytes() == wanted:
+            return
+        self.home.mkdir(parents=True, exist_ok=True)
+        command = [sys.executable, "-m", "airflow", "db", "migrate"]
+        result = subprocess.run(command, env=self.environment(), capture_output=True, text=True, check=False)
+        if result.returncode != 0:
+            raise SystemExit(f"error: airflow db migrate failed:\n{result.stdout[-2000:]}\n{result.stderr[-2000:]}")
+        stamp.write_bytes(wanted)
+
+
+def _kept_from(environment: Mapping[str, str]) -> dict[str, str]:
+    # Home and PATH, locale, and how this machine reaches its package index (the data set's fallback goes through pip).
+    prefixes = ("PIP_", "LC_", "MNIST_")
+    names = {"HOME", "PATH", "LANG", "TMPDIR", "USER", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "PYTHONDONTWRITEBYTECODE"}
+    return {name: value for name, value in environment.items() if name in names or name.startswith(prefixes)}

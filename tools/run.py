@@ -1,0 +1,142 @@
+"""`make run`: the whole pipeline once, on this machine, with a summary that tells the truth.
+
+    python -m tools.run [--conf '{"epochs": 3}']
+
+Exit status 0: the run succeeded. Its outcome is written to build/run.json, its log to build/run.log.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import subprocess
+import sys
+import time
+from email.parser import BytesHeaderParser
+from pathlib import Path
+from typing import Any
+
+import localcloud
+from tools.laptop import BUILD, ROOT, Laptop
+
+DAG = "mnist_training"
+
+
+def main() -> int:
+    """Start what is not running, run the DAG, say what came out, stop what was started."""
+    options = _parser().parse_args()
+    started = time.monotonic()
+    was_running = localcloud.status(options.cloud_home).running
+    cloud = localcloud.up(options.cloud_home)
+    try:
+        laptop = Laptop(options.airflow_home, cloud)
+        laptop.migrate()
+        print(f"ready after {time.monotonic() - started:.1f} s; running {DAG}", flush=True)
+        status = _run_dag(laptop, options.conf)
+        outcome = json.loads((BUILD / "run.json").read_text())
+        _print_summary(laptop, outcome)
+    finally:
+        if not was_running:
+            localcloud.down(options.cloud_home)
+    print(f"{'done' if status == 0 else 'FAILED'} in {time.monotonic() - started:.1f} s", end="")
+    print("; still running: the one-machine cloud (make down stops it)" if was_running else "")
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="make run", description=f"Run {DAG} once on this machine.")
+    parser.add_argument("--conf", default="{}", help="the run's parameters as JSON")
+    parser.add_argument("--cloud-home", type=Path, default=ROOT / ".localcloud", help="state of the one-machine cloud")
+    parser.add_argument(
+        "--airflow-home", type=Path, default=ROOT / ".airflow" / "run", help="Airflow's database and logs"
+    )
+    return parser
+
+
+def _run_dag(laptop: Laptop, conf: str) -> int:
+    """Run it in a process of its own; its log goes to a file, its progress to the terminal."""
+    BUILD.mkdir(exist_ok=True)
+    command = [sys.executable, "-m", "tools.dag_test", str(BUILD / "run.json"), DAG, "--conf", conf]
+    environment = laptop.environment(NO_COLOR="1")
+    with (
+        (BUILD / "run.log").open("w") as log,
+        subprocess.Popen(
+            command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        ) as process,
+    ):
+        assert process.stdout is not None  # noqa: S101 - for the type checker: it was asked for above
+        for line in process.stdout:
+            log.write(line)
+            log.flush()
+            if progress := _progress(line):
+                print(progress, flush=True)
+    return process.returncode
+
+
+def _progress(line: str) -> str | None:
+    """What of Airflow's log is worth a line on the terminal: steps as they start, epochs as they end."""
+    if match := re.search(r"\[DAG TEST\] starting task_id=(\S+) map_index=(-?\d+)", line):
+        task, index = match.groups()
+        return f"  {task}" + (f" {index}" if index != "-1" else "")
+    if match := re.search(r"epoch +\d+/\d+ .*?(?=\s\[|$)", line):
+        return f"      {match.group()}"
+    return None
+
+
+def _print_summary(laptop: Laptop, outcome: dict[str, Any]) -> None:
+    print(f"\nrun {outcome.get('run_id', '')}: {outcome['state']}")
+    for step in outcome["steps"]:
+        name = step["task"] + (f" {step['map_index']}" if step["map_index"] >= 0 else "")
+        seconds = f"{step['seconds']:6.1f} s" if step["seconds"] is not None else ""
+        print(f"  {name:<16} {step['state'] or 'not run':<16} {seconds}")
+    if outcome["state"] != "success":
+        print(f"\nlog: {BUILD / 'run.log'}")
+    _print_results(laptop, outcome)
+
+
+def _print_results(laptop: Laptop, outcome: dict[str, Any]) -> None:
+    import boto3
+
+    from mnist_tasks.config import Settings
+    from mnist_tasks.layout import Layout, run_slug
+    from mnist_tasks.promotion.release import read_champion
+    from mnist_tasks.storage import Storage
+
+    environment = laptop.cloud.environment
+    settings = Settings.from_environment(environment)
+    client = boto3.client(
+        "s3",
+        endpoint_url=environment["AWS_ENDPOINT_URL"],
+        region_name=environment["AWS_DEFAULT_REGION"],
+        aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
+    )
+    storage, layout = Storage(client, settings.bucket), Layout(settings.checkpoints_prefix)
+    slug = run_slug(DAG, outcome.get("run_id", ""))
+    print()
+    if champion := read_champion(storage, layout):
+        print(f"champion: {storage.uri(layout.manifest(champion.name)).removesuffix('/manifest.json')}")
+    if summary := storage.find(layout.run(slug, "report.json")):
+        print(f"test accuracy: {summary.json()['evaluation']['accuracy']:.4f}")
+    if report := storage.find(layout.run(slug, "report.html")):
+        path = BUILD / "report.html"
+        path.write_bytes(report.body)
+        print(f"report: {path}")
+    if mail := _mail_of(laptop.cloud.maildir, slug):
+        print(f"mail: {mail}")
+
+
+def _mail_of(maildir: Path, slug: str) -> Path | None:
+    """The newest mail about this run: its Message-ID carries the run's slug."""
+    for path in sorted(maildir.glob("new/*"), key=lambda p: p.stat().st_mtime, reverse=True):
+        if slug in str(BytesHeaderParser().parsebytes(path.read_bytes())["Message-ID"]):
+            return path
+    return None
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except localcloud.LocalCloudError as error:
+        sys.exit(f"error: {error}")
