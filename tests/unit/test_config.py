@@ -1,0 +1,110 @@
+"""Settings, run parameters and training jobs: defaults are the specification's, bad values are named."""
+
+import pytest
+from pydantic import ValidationError
+
+from mnist_tasks.config import RunConfig, Settings, TrainingJob, derived_seed
+from mnist_tasks.errors import ConfigurationError
+
+JOB = TrainingJob(
+    bucket="a-bucket",
+    checkpoints_prefix="checkpoints",
+    run="a-run-12345678",
+    candidate="mnist_model_20261124_020005",
+    dataset_sha256="ab" * 32,
+    seed=7,
+    epochs=10,
+    batch_size=32,
+    learning_rate=0.001,
+    validation_images=6000,
+)
+
+
+def test_the_defaults_are_the_specifications():
+    config = RunConfig()
+
+    assert (config.epochs, config.batch_size) == (10, 32)
+    assert Settings.from_environment({}).bucket == "contract-management-bucket-bkvww1ps"
+
+
+def test_settings_come_from_variables_with_our_prefix():
+    settings = Settings.from_environment({"MNIST_BUCKET": "other-bucket", "MNIST_SUBNETS": "subnet-1, subnet-2"})
+
+    assert settings.bucket == "other-bucket"
+    assert settings.subnets == ("subnet-1", "subnet-2")
+
+
+def test_an_empty_variable_counts_as_not_set():
+    assert Settings.from_environment({"MNIST_BUCKET": " "}) == Settings.from_environment({})
+
+
+def test_a_bad_setting_is_named_with_what_came():
+    with pytest.raises(ConfigurationError, match=r"bucket: .*came 'No_Bucket'") as caught:
+        Settings.from_environment({"MNIST_BUCKET": "No_Bucket"})
+    assert "MNIST_..." in caught.value.mend
+
+
+def test_tasks_get_a_network_only_where_subnets_are_set():
+    assert Settings.from_environment({}).network_configuration() is None
+    assert Settings.from_environment({"MNIST_SUBNETS": "s", "MNIST_SECURITY_GROUPS": "g"}).network_configuration() == {
+        "awsvpcConfiguration": {"subnets": ["s"], "securityGroups": ["g"], "assignPublicIp": "DISABLED"}
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("epochs", 0),
+        ("epochs", 101),
+        ("epochs", "many"),
+        ("batch_size", 0),
+        ("learning_rate", 0),
+        ("learning_rate", float("nan")),
+        ("learning_rate", 1.5),
+        ("candidates", 17),
+        ("validation_images", 60000),
+        ("seed", -1),
+        ("seed", 2**31),
+        ("release_rule", "newest"),
+        ("recipients", ["no address"]),
+        ("recipients", ["a@example.com\nBcc: b@example.com"]),
+        ("recipients", ["a@example.com,b@example.com"]),
+    ],
+)
+def test_a_parameter_outside_its_bounds_is_refused_by_name(name, value):
+    with pytest.raises(ConfigurationError, match=name):
+        RunConfig.from_params({name: value})
+
+
+def test_an_unknown_key_in_the_runs_conf_is_refused_and_the_known_ones_are_listed():
+    with pytest.raises(ConfigurationError, match=r"'epoch'.*known are epochs, batch_size"):
+        RunConfig.from_params({}, {"epoch": 3})
+
+
+def test_a_run_config_cannot_be_changed():
+    with pytest.raises(ValidationError):
+        RunConfig().epochs = 3
+
+
+def test_a_job_survives_the_way_through_the_environment():
+    assert TrainingJob.from_environment(JOB.to_environment()) == JOB
+
+
+def test_a_job_reads_nothing_but_its_own_variables():
+    assert TrainingJob.from_environment({**JOB.to_environment(), "MNIST_OTHER": "1", "HOME": "/"}) == JOB
+
+
+def test_a_missing_variable_is_named():
+    environment = JOB.to_environment()
+    del environment["MNIST_SEED"]
+
+    with pytest.raises(ConfigurationError, match="seed: Field required"):
+        TrainingJob.from_environment(environment)
+
+
+def test_seeds_depend_on_all_parts_and_fit_31_bits():
+    seeds = [derived_seed("run", index) for index in range(100)]
+
+    assert len(set(seeds)) == 100
+    assert all(0 <= seed < 2**31 for seed in seeds)
+    assert derived_seed("run", 1) != derived_seed("other run", 1)
