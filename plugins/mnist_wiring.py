@@ -1,0 +1,121 @@
+"""What the DAGs share: where tasks meet Airflow's connections, the form, retries, and how a failure is told.
+
+`aws_default` and `smtp_default` are ordinary Airflow connections (UI, secrets backend or `AIRFLOW_CONN_...`). Without
+an `aws_default`, boto3's own chain applies: environment, profile, the role of the container or machine.
+"""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import Asset, AssetAlias, BaseHook, ExceptionRetryPolicy, Param, RetryAction, RetryRule
+
+from mnist_tasks.config import Frozen, Settings
+from mnist_tasks.layout import Layout, run_slug
+
+if TYPE_CHECKING:
+    from mnist_tasks.notify import Mail, MailServer
+    from mnist_tasks.storage import Storage
+
+SETTINGS = Settings.from_environment(os.environ)
+LAYOUT = Layout(SETTINGS.checkpoints_prefix)
+
+CHAMPION = Asset("mnist-champion", uri=f"s3://{SETTINGS.bucket}/{LAYOUT.champion}")
+# An alias, because a run that keeps the champion must not look like an update of it.
+RELEASED = AssetAlias("mnist-released")
+
+
+def storage() -> Storage:
+    """The bucket, through the connection `aws_default`."""
+    from airflow.providers.amazon.aws.hooks.s3 import S3Hook
+
+    from mnist_tasks.storage import Storage
+
+    return Storage(S3Hook(aws_conn_id="aws_default").conn, SETTINGS.bucket)
+
+
+def mail_server() -> MailServer:
+    """The mail server of the connection `smtp_default`.
+
+    Extras are those of Airflow's SMTP provider: `disable_ssl` and `disable_tls` (STARTTLS), both false by default, and
+    `timeout` in seconds.
+    """
+    from mnist_tasks.notify import MailServer
+
+    connection = BaseHook.get_connection("smtp_default")
+    extra = connection.extra_dejson
+    ssl = not extra.get("disable_ssl", False)
+    return MailServer(
+        host=connection.host or "localhost",
+        port=connection.port or (465 if ssl else 587),
+        username=connection.login or None,
+        password=connection.password or None,
+        ssl=ssl,
+        starttls=not ssl and not extra.get("disable_tls", False),
+        timeout=float(extra.get("timeout", 30)),
+    )
+
+
+def send(mail: Mail, *, slug: str, kind: str, recipients: tuple[str, ...]) -> str:
+    """Hand a mail to the mail server; an empty `recipients` means the deployment's. Returns its Message-ID."""
+    from mnist_tasks import notify
+
+    identifier = notify.message_id(slug, kind, SETTINGS.mail_from)
+    message = notify.build_message(
+        mail,
+        sender=SETTINGS.mail_from,
+        recipients=recipients or SETTINGS.mail_to,
+        message_id=identifier,
+        date=datetime.now(UTC),
+    )
+    notify.deliver(message, mail_server())
+    return identifier
+
+
+def slug_of(dag_run: Any) -> str:
+    """The part of every S3 key that belongs to this run."""
+    return run_slug(dag_run.dag_id, dag_run.run_id)
+
+
+def form(model: type[Frozen]) -> dict[str, Param]:
+    """The form of the Airflow UI, made from the model that checks what comes back: the same bounds in both places."""
+    schema = model.model_json_schema()
+    return {
+        name: _param(field, required=name in schema.get("required", ())) for name, field in schema["properties"].items()
+    }
+
+
+def _param(field: dict[str, Any], *, required: bool) -> Param:
+    schema = {key: value for key, value in field.items() if key != "default"}
+    # JSON schema has two ways to say "or nothing"; Airflow's form understands only the list of types.
+    for variant in schema.pop("anyOf", []):
+        schema.update({**variant, "type": [variant["type"], "null"]} if variant["type"] != "null" else {})
+    return Param(**schema) if required else Param(field["default"], **schema)
+
+
+def remember_cause(context: Any) -> None:
+    """Leave the cause where the failure mail finds it: a task cannot read another one's log."""
+    from mnist_tasks.errors import MnistError
+
+    error = context.get("exception")
+    problem, mend = (error.problem, error.mend) if isinstance(error, MnistError) else (str(error), "")
+    context["ti"].xcom_push(key="failure", value={"error": type(error).__name__, "problem": problem, "mend": mend})
+
+
+DEFAULT_ARGS: dict[str, Any] = {
+    "owner": "mnist",
+    "retries": 2,
+    "retry_delay": timedelta(seconds=SETTINGS.retry_seconds),
+    "retry_exponential_backoff": True,
+    # What may pass on its own is tried again; everything else fails at once, because it would only fail later.
+    "retry_policy": ExceptionRetryPolicy(
+        rules=[
+            RetryRule(["mnist_tasks.errors.TemporaryError", "mnist_tasks.errors.Conflict"], RetryAction.RETRY),
+            RetryRule("mnist_tasks.errors.MnistError", RetryAction.FAIL),
+        ]
+    ),
+    "execution_timeout": timedelta(minutes=15),
+    "on_failure_callback": remember_cause,
+}

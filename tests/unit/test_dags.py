@@ -1,0 +1,127 @@
+"""The wiring: exact edges, the form, retries, and what parsing costs."""
+
+import pytest
+
+TRAINING_EDGES = {
+    "download": ["email_failure", "validate"],
+    "validate": ["email_failure", "plan"],
+    "plan": ["email_failure", "train"],
+    "train": ["email_failure", "pick_best"],
+    "pick_best": ["email_failure", "promote"],
+    "promote": ["email_failure", "report"],
+    "report": ["email_failure", "email_report"],
+    "email_report": [],
+    "email_failure": [],
+}
+
+
+@pytest.fixture(scope="module")
+def training(parsed):
+    return parsed["dags"]["mnist_training"]
+
+
+@pytest.fixture(scope="module")
+def rollback(parsed):
+    return parsed["dags"]["mnist_rollback"]
+
+
+def test_the_dag_folder_has_no_import_error(parsed):
+    assert parsed["errors"] == {}
+    assert set(parsed["dags"]) == {"mnist_training", "mnist_rollback"}
+
+
+@pytest.mark.parametrize("module", ["tensorflow", "keras", "matplotlib", "h5py", "aws_encryption_sdk"])
+def test_parsing_does_not_import_what_is_heavy(parsed, module):
+    assert [name for name in parsed["modules"] if name.split(".")[0] == module] == []
+
+
+def test_parsing_makes_no_aws_client(parsed):
+    assert parsed["clients"] == []
+
+
+def test_the_edges_of_the_training_pipeline_are_exactly_these(training):
+    assert {name: task["downstream"] for name, task in training["tasks"].items()} == TRAINING_EDGES
+
+
+def test_training_is_an_ecs_task_for_each_candidate(training):
+    assert training["tasks"]["train"]["mapped"]
+    assert training["tasks"]["train"]["type"] == "TrainOperator"
+    assert [name for name, task in training["tasks"].items() if task["mapped"]] == ["train"]
+
+
+def test_a_failed_step_fails_the_run(training):
+    """The mail of a failure hangs beside the chain, not at its end, where its success would turn the run green."""
+    leaves = {name for name, task in training["tasks"].items() if not task["downstream"]}
+
+    assert leaves == {"email_report", "email_failure"}
+    assert training["tasks"]["email_failure"]["trigger_rule"] == "one_failed"
+    assert {task["trigger_rule"] for name, task in training["tasks"].items() if name != "email_failure"} == {
+        "all_success"
+    }
+
+
+def test_it_runs_every_night_in_utc_once_and_makes_up_for_nothing(training):
+    assert training["schedule"] == "0 2 * * *"
+    assert training["timezone"] == "UTC"
+    assert training["catchup"] is False
+    assert training["max_active_runs"] == 1
+    assert training["timeout"] > 0
+
+
+@pytest.mark.parametrize("dag", ["mnist_training", "mnist_rollback"])
+def test_every_dag_says_what_it_is_and_whose(parsed, dag):
+    described = parsed["dags"][dag]
+
+    assert len(described["doc"]) > 200
+    assert described["description"]
+    assert "mnist" in described["tags"]
+    assert {task["owner"] for task in described["tasks"].values()} == {"mnist"}
+
+
+@pytest.mark.parametrize("dag", ["mnist_training", "mnist_rollback"])
+def test_only_what_can_pass_is_tried_again(parsed, dag):
+    for name, task in parsed["dags"][dag]["tasks"].items():
+        assert task["retries"] == 2, name
+        assert task["rules"] == [
+            ["mnist_tasks.errors.TemporaryError,mnist_tasks.errors.Conflict", "retry"],
+            ["mnist_tasks.errors.MnistError", "fail"],
+        ], name
+
+
+def test_the_outlets_are_the_data_set_and_on_release_the_champion(training):
+    outlets = {name: task["outlets"] for name, task in training["tasks"].items() if task["outlets"]}
+
+    assert outlets == {"download": ["mnist-dataset"], "promote": ["mnist-released"]}
+
+
+def test_the_form_has_the_specifications_defaults(training):
+    assert {name: param["default"] for name, param in training["params"].items()} == {
+        "epochs": 10,
+        "batch_size": 32,
+        "learning_rate": 0.001,
+        "candidates": 2,
+        "validation_images": 6000,
+        "seed": None,
+        "release_rule": "better",
+        "recipients": [],
+    }
+
+
+def test_every_field_of_the_forms_is_described_typed_and_bounded(training, rollback):
+    for name, param in {**training["params"], **rollback["params"]}.items():
+        schema = param["schema"]
+        assert param["description"], name
+        assert schema["title"], name
+        assert schema["type"], name
+        bounds = {"minimum", "exclusiveMinimum", "enum", "maxItems", "pattern", "maxLength"}
+        assert bounds & set(schema), name
+
+
+def test_an_empty_seed_is_allowed_by_the_form(training):
+    assert training["params"]["seed"]["schema"]["type"] == ["integer", "null"]
+
+
+def test_the_rollback_asks_for_a_final_and_a_reason_and_has_no_schedule(rollback):
+    assert set(rollback["params"]) == {"to", "reason"}
+    assert rollback["schedule"] is None
+    assert rollback["max_active_runs"] == 1
