@@ -1,0 +1,80 @@
+"""ministack as a child process: its settings, its start, and when it is ready."""
+
+from __future__ import annotations
+
+import http.client
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from localcloud.errors import LocalCloudError
+from localcloud.home import Home, Ports
+from localcloud.processes import die_with_parent, wait_until
+from localcloud.runtime.routes import EMULATOR_HOSTNAME
+
+START_SECONDS = 60.0
+# What the template and the pipeline use. The rest stays off: Lambda, for one, would run whatever code a request brings.
+SERVICES = "s3,kms,iam,sts,ecs,logs,monitoring,cloudformation,ses,sns,sqs,events,ecr,ec2"
+# An ECS StopTask holds its Docker request open while the container ends: longer than Fargate's longest stop timeout.
+_DOCKER_SECONDS = 150
+
+
+def start(home: Home, ports: Ports, docker_socket: Path) -> subprocess.Popen[bytes]:
+    """Start the emulator. Call it from a thread that lives as long as the process (see `die_with_parent`)."""
+    with home.log("ministack").open("ab") as log:
+        return subprocess.Popen(
+            # Without -P, folders in the working directory could be taken for Python packages.
+            [sys.executable, "-P", "-m", "ministack"],
+            env=_environment(home, ports, docker_socket),
+            cwd=home.emulator,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            # SIGTERM, not SIGKILL: it writes its state before it ends.
+            preexec_fn=die_with_parent(signal.SIGTERM),  # noqa: PLW1509
+        )
+
+
+def wait_ready(process: subprocess.Popen[bytes], ports: Ports) -> None:
+    """Return once it answers. Raises LocalCloudError when it ends or stays silent."""
+    wait_until(lambda: process.poll() is not None or is_healthy(ports.aws), START_SECONDS)
+    if process.poll() is not None:
+        raise LocalCloudError(f"the AWS emulator ended with exit code {process.returncode} while starting")
+    if not is_healthy(ports.aws):
+        raise LocalCloudError(f"the AWS emulator did not answer on port {ports.aws} within {START_SECONDS:.0f} s")
+
+
+def is_healthy(port: int) -> bool:
+    """Whether an emulator answers its health check there."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    try:
+        connection.request("GET", "/_ministack/health")
+        return connection.getresponse().status == http.HTTPStatus.OK
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def _environment(home: Home, ports: Ports, docker_socket: Path) -> dict[str, str]:
+    return {
+        "BIND_HOST": "127.0.0.1",
+        "GATEWAY_PORT": str(ports.aws),
+        "SERVICES": SERVICES,
+        # Their listeners would be open to every network interface.
+        "IOT_MTLS_ENABLED": "0",
+        "SFTP_ENABLED": "0",
+        "PERSIST_STATE": "1",
+        "STATE_DIR": str(home.emulator / "state"),
+        "S3_PERSIST": "1",
+        "S3_DATA_DIR": str(home.emulator / "s3"),
+        "SMTP_HOST": f"127.0.0.1:{ports.smtp}",
+        "DOCKER_HOST": f"unix://{docker_socket}",
+        "MINISTACK_DOCKER_TIMEOUT": str(_DOCKER_SECONDS),
+        "HOSTNAME": EMULATOR_HOSTNAME,
+        "HOME": str(home.emulator),
+        "TMPDIR": str(home.emulator),
+        "PATH": "/usr/local/bin:/usr/bin:/bin",
+        "LANG": "C.UTF-8",
+    }

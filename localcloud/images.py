@@ -1,0 +1,69 @@
+"""What an image is where containers are processes: a command line, and the environment that it needs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from localcloud.errors import LocalCloudError
+from localcloud.home import CHECKOUT
+
+TRAINER_IMAGE = "mnist-trainer:local"
+PYTHON_IMAGE = "python:3.11-slim"
+_SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin"
+
+
+@dataclass(frozen=True)
+class Image:
+    """The part of an image's configuration that a process can honour.
+
+    A container's command replaces `command` and is appended to `entrypoint`, as Docker does.
+    """
+
+    entrypoint: tuple[str, ...] = ()
+    command: tuple[str, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+    working_dir: str | None = None
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Image:
+        """The inverse of `to_dict`."""
+        return cls(
+            entrypoint=tuple(data["entrypoint"]),
+            command=tuple(data["command"]),
+            environment=dict(data["environment"]),
+            working_dir=data["working_dir"],
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return asdict(self) | {"entrypoint": list(self.entrypoint), "command": list(self.command)}
+
+
+def default_images(python: Path | None = None) -> dict[str, Image]:
+    """The trainer, run by the project's own interpreter, and a bare Python for whoever brings a command.
+
+    Args:
+        python: the interpreter; by default $LOCALCLOUD_PYTHON, else the checkout's `.venv`.
+
+    Raises:
+        LocalCloudError: there is no such interpreter.
+    """
+    # Not resolved: the symbolic link is what tells Python that it belongs to a virtual environment.
+    executable = python or Path(os.environ.get("LOCALCLOUD_PYTHON", CHECKOUT / ".venv" / "bin" / "python"))
+    if not executable.exists():
+        raise LocalCloudError(
+            f"there is no interpreter {executable} for the containers: make the project's environment, or name another "
+            "one in LOCALCLOUD_PYTHON"
+        )
+    base = {"PATH": f"{executable.absolute().parent}:{_SYSTEM_PATH}", "LANG": "C.UTF-8"}
+    return {
+        TRAINER_IMAGE: Image(
+            entrypoint=("python", "-m", "mnist_tasks.training"),
+            environment={**base, "PYTHONPATH": str(CHECKOUT), "PYTHONUNBUFFERED": "1"},
+        ),
+        PYTHON_IMAGE: Image(command=("python",), environment=base),
+    }

@@ -1,0 +1,1 @@
+"""A Docker Engine API whose containers are child processes: just enough of it for the emulator's ECS."""

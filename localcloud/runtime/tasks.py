@@ -1,0 +1,62 @@
+"""What a container owes to its ECS task and the emulator leaves out: its role's credentials, its stop timeout."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from localcloud.aws import ClientFactory
+from localcloud.runtime.engine import CreateRequest, TaskSettings
+
+TASK_LABEL = "com.amazonaws.ecs.task-arn"
+CLUSTER_LABEL = "com.amazonaws.ecs.cluster"
+NAME_LABEL = "com.amazonaws.ecs.container-name"
+
+# The emulator points these at an endpoint of its own, which hands out keys that it does not know itself (1.5.33).
+UNUSABLE = ("AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_CONTAINER_AUTHORIZATION_TOKEN")
+
+
+class EcsTasks:
+    """Looks tasks up in the emulator."""
+
+    def __init__(self, client: ClientFactory, region: str) -> None:
+        self._ecs = client("ecs")
+        self._sts = client("sts")
+        self._region = region
+
+    def settings(self, request: CreateRequest) -> TaskSettings:
+        """The settings for a container that ECS creates; any other container keeps what it brings."""
+        if TASK_LABEL not in request.labels:
+            return TaskSettings(request.environment)
+        task = self._describe(request.labels)
+        definition = self._ecs.describe_task_definition(taskDefinition=task["taskDefinitionArn"])["taskDefinition"]
+        role = task.get("overrides", {}).get("taskRoleArn") or definition.get("taskRoleArn")
+        environment = {name: value for name, value in request.environment.items() if name not in UNUSABLE}
+        environment |= {"AWS_REGION": self._region, "AWS_DEFAULT_REGION": self._region}
+        # Without this, an SDK in a task that has no role would look for an EC2 instance's metadata.
+        environment |= {"AWS_EC2_METADATA_DISABLED": "true"}
+        if role:
+            environment |= self._credentials(role, session=task["taskArn"].rpartition("/")[2])
+        return TaskSettings(environment, _stop_timeout(definition, request.labels[NAME_LABEL]))
+
+    def _describe(self, labels: Mapping[str, str]) -> dict[str, Any]:
+        answer = self._ecs.describe_tasks(cluster=labels[CLUSTER_LABEL], tasks=[labels[TASK_LABEL]])
+        task: dict[str, Any] = answer["tasks"][0]
+        return task
+
+    def _credentials(self, role: str, session: str) -> dict[str, str]:
+        # Fargate, too, names a task role's session after the task.
+        keys = self._sts.assume_role(RoleArn=role, RoleSessionName=session)["Credentials"]
+        return {
+            "AWS_ACCESS_KEY_ID": keys["AccessKeyId"],
+            "AWS_SECRET_ACCESS_KEY": keys["SecretAccessKey"],
+            "AWS_SESSION_TOKEN": keys["SessionToken"],
+        }
+
+
+def _stop_timeout(definition: Mapping[str, Any], container: str) -> float | None:
+    for candidate in definition["containerDefinitions"]:
+        if candidate["name"] == container:
+            timeout: float | None = candidate.get("stopTimeout")
+            return timeout
+    return None

@@ -1,0 +1,98 @@
+"""Deploy the CloudFormation template, the same one that a real account gets, to the emulator."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from localcloud.aws import ClientFactory
+from localcloud.errors import LocalCloudError
+from localcloud.home import CHECKOUT
+from localcloud.images import TRAINER_IMAGE
+from localcloud.processes import wait_until
+
+STACK = "mnist"
+TEMPLATE = CHECKOUT / "infra" / "mnist.yaml"
+PARAMETERS = {"TrainerImage": TRAINER_IMAGE}
+DEPLOY_SECONDS = 60.0
+
+
+def deploy(client: ClientFactory, template: Path) -> tuple[dict[str, str], bool]:
+    """Create or update the stack; nothing happens when it is up to date already.
+
+    Returns:
+        The stack's outputs by their keys, and whether anything was changed.
+
+    Raises:
+        LocalCloudError: the template was refused, or a resource could not be made; with CloudFormation's reason.
+    """
+    from botocore.exceptions import ClientError  # here, because botocore is slow to load: see localcloud.aws
+
+    cloudformation = client("cloudformation")
+    try:
+        changed = _create_or_update(cloudformation, template.read_text())
+    except ClientError as error:
+        raise LocalCloudError(f"CloudFormation refused {template}: {error.response['Error']['Message']}") from error
+    except OSError as error:
+        raise LocalCloudError(f"cannot read the template {template}: {error.strerror}") from error
+    stack = _wait_settled(cloudformation)
+    if stack["StackStatus"] not in {"CREATE_COMPLETE", "UPDATE_COMPLETE"}:
+        raise LocalCloudError(f"stack {STACK}: {stack['StackStatus']}: {_reasons(cloudformation)}")
+    return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}, changed
+
+
+def environment(outputs: Mapping[str, str]) -> dict[str, str]:
+    """The outputs as environment variables: `TaskDefinition` becomes `MNIST_TASK_DEFINITION`."""
+    return {f"MNIST_{re.sub(r'(?<!^)(?=[A-Z])', '_', key).upper()}": value for key, value in outputs.items()}
+
+
+def _create_or_update(cloudformation: Any, body: str) -> bool:
+    request = {
+        "StackName": STACK,
+        "TemplateBody": body,
+        "Parameters": [{"ParameterKey": key, "ParameterValue": value} for key, value in PARAMETERS.items()],
+        "Capabilities": ["CAPABILITY_NAMED_IAM"],
+    }
+    status = _status(cloudformation)
+    if status in {"ROLLBACK_COMPLETE", "CREATE_FAILED", "DELETE_FAILED"}:
+        # A stack that never came up cannot be updated, only replaced.
+        cloudformation.delete_stack(StackName=STACK)
+        wait_until(lambda: _status(cloudformation) is None, DEPLOY_SECONDS)
+        status = None
+    if status is None:
+        cloudformation.create_stack(**request)
+        return True
+    try:
+        cloudformation.update_stack(**request)
+    except cloudformation.exceptions.ClientError as error:
+        if "No updates are to be performed" not in str(error):
+            raise
+        return False
+    return True
+
+
+def _status(cloudformation: Any) -> str | None:
+    try:
+        status: str = cloudformation.describe_stacks(StackName=STACK)["Stacks"][0]["StackStatus"]
+    except cloudformation.exceptions.ClientError as error:
+        if "does not exist" not in str(error):
+            raise
+        return None
+    return None if status == "DELETE_COMPLETE" else status
+
+
+def _wait_settled(cloudformation: Any) -> dict[str, Any]:
+    def describe() -> dict[str, Any]:
+        stack: dict[str, Any] = cloudformation.describe_stacks(StackName=STACK)["Stacks"][0]
+        return stack
+
+    wait_until(lambda: not describe()["StackStatus"].endswith("_IN_PROGRESS"), DEPLOY_SECONDS)
+    return describe()
+
+
+def _reasons(cloudformation: Any) -> str:
+    events = cloudformation.describe_stack_events(StackName=STACK)["StackEvents"]
+    failed = [event for event in events if event.get("ResourceStatus", "").endswith("_FAILED")]
+    return "; ".join(f"{event['LogicalResourceId']}: {event.get('ResourceStatusReason', '?')}" for event in failed)
