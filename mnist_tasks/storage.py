@@ -93,28 +93,21 @@ class Storage:
             )
         return body
 
-    def put(self, key: str, body: bytes, *, content_type: str = JSON) -> None:
-        """Write an object, whole or not at all. S3 checks the bytes against the checksum that travels with them."""
-        with self._explained(key):
-            self.client.put_object(
-                Bucket=self.bucket, Key=key, Body=body, ContentType=content_type, ChecksumAlgorithm="SHA256"
-            )
+    def put(self, key: str, body: bytes, *, content_type: str = JSON, tags: str = "") -> None:
+        """Write an object, whole or not at all. S3 checks the bytes against the checksum that travels with them.
 
-    def put_if_absent(self, key: str, body: bytes, *, content_type: str = JSON) -> bool:
+        `tags` are those of S3 (`"stage=candidate"`); the bucket's lifecycle goes by them.
+        """
+        self._put(key, body, content_type, {"Tagging": tags} if tags else {})
+
+    def put_if_absent(self, key: str, body: bytes, *, content_type: str = JSON, tags: str = "") -> bool:
         """Claim a key: True if the object now holds exactly `body`, False if somebody else's content was there first.
 
         A lost answer makes the client try again and find its own object: the content tells that from a lost race.
         """
+        options = {"Tagging": tags} if tags else {}
         try:
-            with self._explained(key):
-                self.client.put_object(
-                    Bucket=self.bucket,
-                    Key=key,
-                    Body=body,
-                    ContentType=content_type,
-                    ChecksumAlgorithm="SHA256",
-                    IfNoneMatch="*",
-                )
+            self._put(key, body, content_type, {**options, "IfNoneMatch": "*"})
         except Conflict:
             return self.get(key).body == body
         return True
@@ -125,21 +118,23 @@ class Storage:
         Raises:
             Conflict: it changed since it was read (and does not hold `body` already).
         """
-        condition: Any = {"IfMatch": etag} if etag else {"IfNoneMatch": "*"}
         try:
-            with self._explained(key):
-                self.client.put_object(
-                    Bucket=self.bucket,
-                    Key=key,
-                    Body=body,
-                    ContentType=content_type,
-                    ChecksumAlgorithm="SHA256",
-                    **condition,
-                )
+            self._put(key, body, content_type, {"IfMatch": etag} if etag else {"IfNoneMatch": "*"})
         except (Conflict, NotFoundError):
             found = self.find(key)
             if found is None or found.body != body:
                 raise
+
+    def _put(self, key: str, body: bytes, content_type: str, options: Any) -> None:
+        with self._explained(key):
+            self.client.put_object(
+                Bucket=self.bucket,
+                Key=key,
+                Body=body,
+                ContentType=content_type,
+                ChecksumAlgorithm="SHA256",
+                **options,
+            )
 
     def exists(self, key: str) -> bool:
         """Whether the object is there."""
