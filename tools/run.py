@@ -114,7 +114,7 @@ def _print_results(laptop: Laptop, slug: str, build: Path) -> None:
     if champion := read_champion(storage, layout):
         print(f"champion: {storage.uri(layout.manifest(champion.name)).removesuffix('/manifest.json')}")
     if summary := storage.find(layout.run(slug, "report.json")):
-        print(f"test accuracy: {summary.json()['evaluation']['accuracy']:.4f}")
+        print(f"test accuracy: {summary.json()['test']['accuracy']:.4f}")
     if report := storage.find(layout.run(slug, "report.html")):
         path = build / "report.html"
         path.write_bytes(report.body)

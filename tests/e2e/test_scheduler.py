@@ -1,0 +1,152 @@
+"""Under the scheduler: the nightly schedule and a trigger by REST with a JWT, candidates side by side, same DAG file."""
+
+import json
+import time
+import urllib.error
+import urllib.request
+
+import pytest
+
+from tools import services
+from tools.laptop import Laptop
+
+DEADLINE = 300.0
+
+
+class Api:
+    """Airflow's REST API as its users call it."""
+
+    def __init__(self, url, password=""):
+        self.url, self.token = url, ""
+        if password:
+            self.token = self.post("/auth/token", {"username": "admin", "password": password})["access_token"]
+
+    def get(self, path):
+        return self._call("GET", path)
+
+    def post(self, path, body):
+        return self._call("POST", path, body)
+
+    def patch(self, path, body):
+        return self._call("PATCH", path, body)
+
+    def _call(self, method, path, body=None):
+        request = urllib.request.Request(self.url + path, method=method)
+        request.add_header("Content-Type", "application/json")
+        if self.token:
+            request.add_header("Authorization", f"Bearer {self.token}")
+        data = None if body is None else json.dumps(body).encode()
+        with urllib.request.urlopen(request, data, timeout=30) as answer:
+            return json.load(answer)
+
+    def await_run(self, run_id):
+        """The run's end state and its task instances."""
+        deadline = time.monotonic() + DEADLINE
+        path = f"/api/v2/dags/mnist_training/dagRuns/{run_id}"
+        while (run := self.get(path))["state"] not in {"success", "failed"}:
+            assert time.monotonic() < deadline, f"{run_id} is still {run['state']}"
+            time.sleep(0.5)
+        return run, self.get(f"{path}/taskInstances")["task_instances"]
+
+
+@pytest.fixture(scope="module")
+def airflow(pipeline):
+    """API server, scheduler and DAG processor over the one-machine cloud."""
+    laptop = Laptop(pipeline.home / ".airflow" / "up", pipeline.laptop.cloud)
+    running = services.start(laptop)
+    try:
+        passwords = json.loads((laptop.home / "simple_auth_manager_passwords.json.generated").read_text())
+        api = Api(running.url, passwords["admin"])
+        deadline = time.monotonic() + DEADLINE
+        while not any(dag["dag_id"] == "mnist_training" for dag in api.get("/api/v2/dags")["dags"]):
+            assert time.monotonic() < deadline, "the DAG processor has not found the DAG"
+            time.sleep(0.5)
+        yield api
+    finally:
+        running.stop()
+    assert not running.running
+
+
+@pytest.fixture(scope="module")
+def nightly(airflow):
+    """Switched on, the scheduler makes up for the last night at once and for no earlier one."""
+    airflow.patch("/api/v2/dags/mnist_training", {"is_paused": False})
+    deadline = time.monotonic() + DEADLINE
+    while not (runs := airflow.get("/api/v2/dags/mnist_training/dagRuns")["dag_runs"]):
+        assert time.monotonic() < deadline, "the scheduler started no run"
+        time.sleep(0.5)
+    return airflow.await_run(runs[0]["dag_run_id"])
+
+
+def states(tasks):
+    return {(task["task_id"], task["map_index"]): task["state"] for task in tasks}
+
+
+def test_the_nightly_schedule_runs_the_pipeline(nightly):
+    run, tasks = nightly
+
+    assert run["run_type"] == "scheduled"
+    assert run["state"] == "success", states(tasks)
+    assert run["logical_date"].endswith("T02:00:00Z")
+
+
+def test_candidates_train_side_by_side(nightly):
+    _, tasks = nightly
+    first, second = sorted((task for task in tasks if task["task_id"] == "train"), key=lambda task: task["start_date"])
+
+    assert second["start_date"] < first["end_date"]
+
+
+def test_a_mapped_task_is_called_by_its_candidates_name(nightly):
+    _, tasks = nightly
+
+    assert all(task["rendered_map_index"].startswith("mnist_model_") for task in tasks if task["task_id"] == "train")
+
+
+def test_the_containers_lines_are_in_the_airflow_task_log(airflow, nightly):
+    run, _ = nightly
+    path = f"/api/v2/dags/mnist_training/dagRuns/{run['dag_run_id']}/taskInstances/train/logs/1?map_index=0"
+
+    assert "epoch 10/10" in json.dumps(airflow.get(path))
+
+
+def test_the_assets_record_what_was_made(airflow, nightly):
+    events = airflow.get("/api/v2/assets/events")["asset_events"]
+
+    extras = {event["name"]: event["extra"] for event in events}
+    assert extras["mnist-dataset"]["sha256"]
+
+
+def test_the_nightly_report_is_mailed(pipeline, nightly):
+    from mnist_tasks.layout import run_slug
+
+    run, _ = nightly
+
+    assert len(pipeline.mails(run_slug("mnist_training", run["dag_run_id"]))) == 1
+
+
+def test_a_trigger_by_rest_runs_with_its_parameters(airflow, nightly, pipeline):
+    from mnist_tasks.layout import run_slug
+
+    body = {"logical_date": None, "conf": {"candidates": 1, "seed": 7}}
+    run_id = airflow.post("/api/v2/dags/mnist_training/dagRuns", body)["dag_run_id"]
+
+    run, tasks = airflow.await_run(run_id)
+
+    assert run["state"] == "success", states(tasks)
+    plan = pipeline.storage.get(f"runs/{run_slug('mnist_training', run_id)}/plan.json").json()
+    assert (plan["seed"], len(plan["jobs"])) == (7, 1)
+
+
+def test_a_value_outside_the_forms_bounds_is_refused_before_a_run_exists(airflow):
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        airflow.post("/api/v2/dags/mnist_training/dagRuns", {"logical_date": None, "conf": {"epochs": 0}})
+
+    assert refused.value.code in {400, 422}
+
+
+def test_without_a_token_nothing_can_be_triggered(airflow):
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        Api(airflow.url).post("/api/v2/dags/mnist_training/dagRuns", {"logical_date": None})
+
+    assert refused.value.code == 401
