@@ -1,8 +1,8 @@
 """Put an earlier final back into service, by hand and with a reason.
 
-Trigger it with the name of a final (`mnist_model_..._final`; reports and decisions list them) and a reason. The final is
-read and verified first; the move is a decision in the same chain as every promotion, and its mail goes to the same
-people. Triggered twice for the same run, it moves the champion once.
+Trigger it with the name of a final (`mnist_model_..._final`; reports and decisions list them) and a reason. The final
+is read and verified first; the move is a decision in the same chain as every promotion, and its mail goes to the
+deployment's recipients. A step that is run again moves nothing a second time.
 """
 
 from __future__ import annotations
@@ -11,7 +11,18 @@ from datetime import UTC, datetime
 from typing import Any
 
 from airflow.sdk import DAG, TriggerRule, task
-from mnist_wiring import CHAMPION, DEFAULT_ARGS, LAYOUT, RELEASED, form, slug_of, storage
+from mnist_wiring import (
+    CHAMPION,
+    DEFAULT_ARGS,
+    LAYOUT,
+    RELEASED,
+    SETTINGS,
+    form,
+    send_failure,
+    send_once,
+    slug_of,
+    storage,
+)
 
 from mnist_tasks.config import RollbackConfig
 
@@ -40,14 +51,18 @@ with DAG(
         return decision.summary()
 
     @task
-    def email_rollback(*, dag_run: Any = None) -> str:
-        """Tell the deployment's recipients what was moved and why."""
-        return ""
+    def email_rollback(*, dag_run: Any = None) -> bool:
+        """Tell the deployment's recipients what was moved and why, once; returns whether this try sent it."""
+        from mnist_tasks import report
+
+        slug = slug_of(dag_run)
+        run = {"dag_id": dag_run.dag_id, "run_id": dag_run.run_id, "airflow_url": SETTINGS.airflow_url}
+        return send_once(report.compose_rollback_mail(storage(), LAYOUT, slug, **run), slug=slug, kind="rollback")
 
     @task(trigger_rule=TriggerRule.ONE_FAILED)
     def email_failure(*, dag_run: Any = None, ti: Any = None) -> str:
         """Mail what failed and why."""
-        return ""
+        return send_failure(ti, dag_run)
 
     moved = rollback()
     moved >> email_rollback()

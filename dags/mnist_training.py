@@ -16,7 +16,18 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airflow.sdk import DAG, Asset, TriggerRule, chain, task
-from mnist_wiring import CHAMPION, DEFAULT_ARGS, LAYOUT, RELEASED, SETTINGS, form, slug_of, storage
+from mnist_wiring import (
+    CHAMPION,
+    DEFAULT_ARGS,
+    LAYOUT,
+    RELEASED,
+    SETTINGS,
+    form,
+    send_failure,
+    send_once,
+    slug_of,
+    storage,
+)
 
 from mnist_ecs import TrainOperator
 from mnist_tasks.config import RunConfig
@@ -114,15 +125,20 @@ with DAG(
         return report.publish(storage(), LAYOUT, slug_of(dag_run))
 
     @task
-    def email_report(*, dag_run: Any = None) -> str:
-        """Mail the report to the run's recipients."""
-        return ""
+    def email_report(*, dag_run: Any = None) -> bool:
+        """Mail the report to the run's recipients, once; returns whether this try sent it."""
+        from mnist_tasks import plan, report
+
+        slug = slug_of(dag_run)
+        mail = report.compose_mail(storage(), LAYOUT, slug, airflow_url=SETTINGS.airflow_url)
+        recipients = plan.read_plan(storage(), LAYOUT, slug).config.recipients
+        return send_once(mail, slug=slug, kind="report", recipients=recipients)
 
     # Not downstream of `email_report`: then it would be the only leaf, and its success would turn a failed run green.
     @task(trigger_rule=TriggerRule.ONE_FAILED)
     def email_failure(*, dag_run: Any = None, ti: Any = None) -> str:
         """Mail what failed and why, as soon as a step has failed for good."""
-        return ""
+        return send_failure(ti, dag_run)
 
     downloaded = download()
     validated = validate(downloaded)

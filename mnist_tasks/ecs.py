@@ -14,7 +14,7 @@ MAXIMUM_OVERRIDES = 8192
 # What a trainer's exit code says (the list stands in `mnist_tasks.training.__main__`), for those that name their cause.
 _MEANING = {
     2: "its configuration was refused",
-    3: "the data set was refused",
+    3: "bucket or data set is missing, or not what it has to be",
     4: "S3 could not be used",
     137: "it was killed: out of memory, or stopped without mercy",
     143: "it was asked to stop before it was done (Spot interruption, scale-in, or a person)",

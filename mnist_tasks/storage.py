@@ -89,7 +89,7 @@ class Storage:
         if actual != sha256:
             raise IntegrityError(
                 f"{self.uri(key)} has SHA-256 {actual}, expected {sha256} ({len(body):,} bytes)",
-                mend="somebody or something changed the object: restore its previous version, or leave this checkpoint out",
+                mend="it was changed: restore its previous version, or leave what it belongs to out",
             )
         return body
 
@@ -184,7 +184,7 @@ class Storage:
         if status in {401, 403}:
             return ConfigurationError(
                 f"S3 refused access to {uri}: {error}",
-                mend="check the role's policy and the credentials of aws_default (infra/mnist.yaml shows what is needed)",
+                mend="check the credentials of aws_default and the role's policy (infra/mnist.yaml shows what is needed)",
             )
         if status >= 500 or status == 429 or code in {"SlowDown", "RequestTimeout", "Throttling"}:
             return TemporaryError(f"S3 could not serve {uri} now: {error}", mend="run the step again later")

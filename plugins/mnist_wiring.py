@@ -16,7 +16,10 @@ from mnist_tasks.config import Frozen, Settings
 from mnist_tasks.layout import Layout, run_slug
 
 if TYPE_CHECKING:
+    from email.message import EmailMessage
+
     from mnist_tasks.notify import Mail, MailServer
+    from mnist_tasks.report import FailedStep
     from mnist_tasks.storage import Storage
 
 SETTINGS = Settings.from_environment(os.environ)
@@ -58,20 +61,39 @@ def mail_server() -> MailServer:
     )
 
 
-def send(mail: Mail, *, slug: str, kind: str, recipients: tuple[str, ...]) -> str:
-    """Hand a mail to the mail server; an empty `recipients` means the deployment's. Returns its Message-ID."""
+def message(mail: Mail, *, slug: str, kind: str, recipients: tuple[str, ...] = ()) -> EmailMessage:
+    """The mail as it goes to the mail server; without `recipients` it goes to the deployment's."""
     from mnist_tasks import notify
 
-    identifier = notify.message_id(slug, kind, SETTINGS.mail_from)
-    message = notify.build_message(
+    return notify.build_message(
         mail,
         sender=SETTINGS.mail_from,
         recipients=recipients or SETTINGS.mail_to,
-        message_id=identifier,
+        message_id=notify.message_id(slug, kind, SETTINGS.mail_from),
         date=datetime.now(UTC),
     )
-    notify.deliver(message, mail_server())
-    return identifier
+
+
+def send_once(mail: Mail, *, slug: str, kind: str, recipients: tuple[str, ...] = ()) -> bool:
+    """Send the run's mail, unless an earlier try has; returns whether it was sent now."""
+    from mnist_tasks import outbox
+
+    ready = message(mail, slug=slug, kind=kind, recipients=recipients)
+    return outbox.send_once(storage(), LAYOUT, slug, ready, mail_server(), now=datetime.now(UTC))
+
+
+def send_failure(ti: Any, dag_run: Any, recipients: tuple[str, ...] = ()) -> str:
+    """Tell what has failed and why. Needs nothing of AWS, which may be what failed. Returns the mail's subject."""
+    from mnist_tasks import notify, report
+
+    steps = failed_steps(ti, dag_run)
+    mail = report.render_failure_mail(
+        steps, dag_id=dag_run.dag_id, run_id=dag_run.run_id, airflow_url=SETTINGS.airflow_url
+    )
+    # A run that is cleared and fails again deserves a mail of its own: the try is part of its identity.
+    kind = f"failure-{ti.try_number}"
+    notify.deliver(message(mail, slug=slug_of(dag_run), kind=kind, recipients=recipients), mail_server())
+    return mail.subject
 
 
 def slug_of(dag_run: Any) -> str:
@@ -98,10 +120,24 @@ def _param(field: dict[str, Any], *, required: bool) -> Param:
 def remember_cause(context: Any) -> None:
     """Leave the cause where the failure mail finds it: a task cannot read another one's log."""
     from mnist_tasks.errors import MnistError
+    from mnist_tasks.report import FailedStep
 
-    error = context.get("exception")
+    ti, error = context["ti"], context.get("exception")
     problem, mend = (error.problem, error.mend) if isinstance(error, MnistError) else (str(error), "")
-    context["ti"].xcom_push(key="failure", value={"error": type(error).__name__, "problem": problem, "mend": mend})
+    cause = FailedStep(step=ti.task_id, map_index=ti.map_index, error=type(error).__name__, problem=problem, mend=mend)
+    ti.xcom_push(key="failure", value=cause.model_dump(mode="json"))
+
+
+def failed_steps(ti: Any, dag_run: Any) -> list[FailedStep]:
+    """The steps of this run that have failed for good, each with its cause where it could still leave one."""
+    from mnist_tasks.report import FailedStep
+
+    ended = ti.get_task_breadcrumbs(dag_run.dag_id, dag_run.run_id)
+    failed = [(step["task_id"], step["map_index"]) for step in ended if step["state"] == "failed"]
+    left = ti.xcom_pull(task_ids=sorted({step for step, _ in failed}), key="failure")
+    causes = {(cause["step"], cause["map_index"]): FailedStep(**cause) for cause in left if cause}
+    lost = "the step ended without a word: its worker was lost or killed"
+    return [causes.get(key) or FailedStep(step=key[0], map_index=key[1], problem=lost) for key in failed]
 
 
 DEFAULT_ARGS: dict[str, Any] = {

@@ -141,8 +141,8 @@ def _run(command: list[str], extra_environment: dict[str, str] | None = None) ->
     if result.returncode != 0:
         tail = "\n  ".join((result.stderr.strip() or result.stdout.strip()).splitlines()[-12:])
         raise SetupError(
-            f"{Path(command[0]).name} {' '.join(command[1:4])} ... failed. If the package index cannot be reached, name "
-            f"yours (pip config set global.index-url ...) and try again. It said:\n  {tail}"
+            f"{Path(command[0]).name} {' '.join(command[1:4])} ... failed. If the package index cannot be reached, "
+            f"name yours (pip config set global.index-url ...) and try again. It said:\n  {tail}"
         )
 
 

@@ -1,0 +1,273 @@
+"""Checkpoints: weights, training history and the manifest that commits them.
+
+The manifest is written last, and never replaced: a checkpoint without one does not exist, one with it is whole. Readers
+believe manifests only, and check every object against the SHA-256 in there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Literal, Self, TypeVar
+
+from pydantic import AwareDatetime, Field, model_validator
+
+from mnist_tasks import __version__
+from mnist_tasks.config import Frozen, S3KeyPart, Sha256, TrainingJob
+from mnist_tasks.errors import ConfigurationError, IntegrityError, NotFoundError
+from mnist_tasks.layout import Layout, final_name, is_final
+from mnist_tasks.storage import Storage, Stored, sha256_of, to_json
+
+WEIGHTS_TYPE = "application/x-hdf5"
+# The bucket's lifecycle removes what carries this tag: candidates, never finals.
+_EXPIRES = "stage=candidate"
+
+Content = TypeVar("Content", bound=Frozen)
+
+
+class StoredObject(Frozen):
+    """An object in S3, known by its content. `size` is in bytes."""
+
+    key: str = Field(min_length=1)
+    sha256: Sha256
+    size: int = Field(ge=0)
+
+
+class Epoch(Frozen):
+    """Figures of one pass over the training images. Losses are mean cross-entropies in nats."""
+
+    epoch: int = Field(ge=1, description="from 1")
+    seconds: float = Field(ge=0, allow_inf_nan=False)
+    loss: float = Field(ge=0, allow_inf_nan=False)
+    accuracy: float = Field(ge=0, le=1)
+    validation_loss: float = Field(ge=0, allow_inf_nan=False)
+    validation_accuracy: float = Field(ge=0, le=1)
+
+
+class History(Frozen):
+    """A whole training: its epochs, its wall-clock seconds and the high-water mark of its memory."""
+
+    epochs: tuple[Epoch, ...] = Field(min_length=1)
+    seconds: float = Field(ge=0, allow_inf_nan=False)
+    peak_memory_mb: float = Field(ge=0, allow_inf_nan=False)
+
+    @model_validator(mode="after")
+    def _epochs_are_complete(self) -> Self:
+        numbers = [epoch.epoch for epoch in self.epochs]
+        if numbers != list(range(1, len(numbers) + 1)):
+            raise ValueError(f"epochs are {numbers}, expected 1 to {len(numbers)} in order")
+        return self
+
+    @property
+    def best(self) -> Epoch:
+        """The epoch whose weights are kept: highest validation accuracy, then lower loss, then the earlier one."""
+        return min(self.epochs, key=lambda epoch: (-epoch.validation_accuracy, epoch.validation_loss, epoch.epoch))
+
+
+class Manifest(Frozen):
+    """What a checkpoint consists of, and how it came to be. `promoted_from` names the candidate of a final."""
+
+    version: Literal[1] = 1
+    name: str
+    run: S3KeyPart
+    created: AwareDatetime
+    weights: StoredObject
+    metrics: StoredObject
+    job: TrainingJob
+    parameters: int = Field(ge=1)
+    best_epoch: int = Field(ge=1)
+    validation_accuracy: float = Field(ge=0, le=1)
+    validation_loss: float = Field(ge=0, allow_inf_nan=False)
+    code_version: str = Field(min_length=1)
+    promoted_from: str | None = None
+
+    @model_validator(mode="after")
+    def _names_agree(self) -> Self:
+        expected = final_name(self.job.candidate) if self.promoted_from else self.job.candidate
+        if self.name != expected or self.promoted_from not in {None, self.job.candidate} or self.run != self.job.run:
+            raise ValueError(f"{self.name} of run {self.run} is not what the job of {self.job.candidate} makes")
+        return self
+
+
+def commit(
+    storage: Storage,
+    layout: Layout,
+    job: TrainingJob,
+    *,
+    weights: bytes,
+    history: History,
+    parameters: int,
+    now: datetime,
+) -> Manifest:
+    """Store a trained candidate. Done again, it returns the manifest that is there already, and writes nothing.
+
+    Args:
+        storage: The bucket.
+        layout: Its keys.
+        job: What was trained.
+        weights: A Keras `.weights.h5` file: the weights of the best epoch.
+        history: All epochs; the best one is chosen from it.
+        parameters: Number of trained values in the model.
+        now: The time of the commit.
+
+    Raises:
+        IntegrityError: a checkpoint of that name was committed by another job.
+    """
+    committed = find(storage, layout, job.candidate)
+    if committed is None:
+        metrics = to_json(history.model_dump(mode="json"))
+        manifest = Manifest(
+            name=job.candidate,
+            run=job.run,
+            created=now,
+            weights=_describe(layout.weights(job.candidate), weights),
+            metrics=_describe(layout.metrics(job.candidate), metrics),
+            job=job,
+            parameters=parameters,
+            best_epoch=history.best.epoch,
+            validation_accuracy=history.best.validation_accuracy,
+            validation_loss=history.best.validation_loss,
+            code_version=__version__,
+        )
+        committed = _write(storage, layout, manifest, weights=weights, metrics=metrics)
+    if committed.job != job:
+        raise IntegrityError(
+            f"{storage.uri(layout.manifest(job.candidate))} was committed by run {committed.run}, not by {job.run}",
+            mend="names are claimed before training starts (mnist_tasks.plan): train this candidate in a new run",
+        )
+    return committed
+
+
+def commit_final(storage: Storage, layout: Layout, candidate: Manifest, *, now: datetime) -> Manifest:
+    """Store the promoted copy of a candidate; done again, it returns the one that is there.
+
+    The copy is read, verified and written again (S3's own CopyObject would copy what it has not checked).
+
+    Raises:
+        IntegrityError: the candidate's objects have changed, or a final of that name holds other weights.
+    """
+    name = final_name(candidate.name)
+    committed = find(storage, layout, name)
+    if committed is None:
+        weights, metrics = load_weights(storage, candidate), _load_metrics(storage, candidate)
+        changes = {
+            "name": name,
+            "created": now,
+            "weights": _describe(layout.weights(name), weights),
+            "metrics": _describe(layout.metrics(name), metrics),
+            "promoted_from": candidate.name,
+        }
+        manifest = Manifest.model_validate(dict(candidate) | changes)
+        committed = _write(storage, layout, manifest, weights=weights, metrics=metrics)
+    if (committed.job, committed.weights.sha256) != (candidate.job, candidate.weights.sha256):
+        raise IntegrityError(
+            f"{storage.uri(layout.manifest(name))} is not a copy of {candidate.name}: its weights have SHA-256 "
+            f"{committed.weights.sha256}, expected {candidate.weights.sha256}",
+            mend="find out who wrote it before you remove it; then run the step again",
+        )
+    return committed
+
+
+def _describe(key: str, body: bytes) -> StoredObject:
+    return StoredObject(key=key, sha256=sha256_of(body), size=len(body))
+
+
+def _write(storage: Storage, layout: Layout, manifest: Manifest, *, weights: bytes, metrics: bytes) -> Manifest:
+    """Content first; whatever a killed try left behind is overwritten. The manifest last: it decides."""
+    tags = "" if manifest.promoted_from else _EXPIRES
+    storage.put(manifest.weights.key, weights, content_type=WEIGHTS_TYPE, tags=tags)
+    storage.put(manifest.metrics.key, metrics, tags=tags)
+    if storage.put_if_absent(layout.manifest(manifest.name), to_json(manifest.model_dump(mode="json")), tags=tags):
+        return manifest
+    return read(storage, layout, manifest.name)
+
+
+def find(storage: Storage, layout: Layout, name: str) -> Manifest | None:
+    """The manifest of a candidate or a final; None if it was never committed.
+
+    Raises:
+        IntegrityError: what is stored there is not the manifest of that checkpoint.
+    """
+    stored = storage.find(layout.manifest(name))
+    if stored is None:
+        return None
+    manifest = parse(Manifest, storage, stored)
+    keys = (manifest.weights.key, manifest.metrics.key)
+    if manifest.name != name or keys != (layout.weights(name), layout.metrics(name)):
+        raise IntegrityError(
+            f"{storage.uri(stored.key)} calls itself {manifest.name} and points to {' and '.join(keys)}; expected "
+            f"{name} and the objects beside it",
+            mend="somebody changed the manifest: restore its previous version, or leave this checkpoint out",
+        )
+    return manifest
+
+
+def read(storage: Storage, layout: Layout, name: str) -> Manifest:
+    """The manifest of a checkpoint that has to exist.
+
+    Raises:
+        NotFoundError: it was never committed.
+        IntegrityError: what is stored there is not the manifest of that checkpoint.
+    """
+    manifest = find(storage, layout, name)
+    if manifest is None:
+        raise NotFoundError(
+            f"{name} has no manifest at {storage.uri(layout.manifest(name))}: it was never committed",
+            mend="take a name from a report"
+            if is_final(name)
+            else "let its training end first; its log says how it went",
+        )
+    return manifest
+
+
+def load_weights(storage: Storage, manifest: Manifest) -> bytes:
+    """The weights file, verified against the manifest.
+
+    Raises:
+        IntegrityError: it has changed since it was committed.
+        NotFoundError: it is gone.
+    """
+    return storage.get_verified(manifest.weights.key, manifest.weights.sha256)
+
+
+def _load_metrics(storage: Storage, manifest: Manifest) -> bytes:
+    return storage.get_verified(manifest.metrics.key, manifest.metrics.sha256)
+
+
+def load_history(storage: Storage, manifest: Manifest) -> History:
+    """The training history, verified against the manifest.
+
+    Raises:
+        IntegrityError: it has changed since it was committed, or is no history.
+        NotFoundError: it is gone.
+    """
+    body = _load_metrics(storage, manifest)
+    return parse(History, storage, Stored(manifest.metrics.key, body, etag=""))
+
+
+def best(manifests: Iterable[Manifest]) -> Manifest:
+    """The candidate with the highest validation accuracy, then the lower validation loss, then the first name.
+
+    Raises:
+        NotFoundError: there is none.
+    """
+    chosen = min(manifests, key=lambda m: (-m.validation_accuracy, m.validation_loss, m.name), default=None)
+    if chosen is None:
+        raise NotFoundError("there is no candidate to choose from", mend="train one first")
+    return chosen
+
+
+def parse(kind: type[Content], storage: Storage, stored: Stored) -> Content:
+    """The value that was stored as JSON, believed only if every field is what `kind` expects.
+
+    Raises:
+        IntegrityError: it is not.
+    """
+    mend = f"restore the previous version of {storage.uri(stored.key)} in S3"
+    content = stored.json()
+    try:
+        return kind.checked(content if isinstance(content, dict) else {"": content}, mend=mend)
+    except ConfigurationError as error:
+        raise IntegrityError(
+            f"{storage.uri(stored.key)} is not what it has to be: {error.problem}", mend=mend
+        ) from None

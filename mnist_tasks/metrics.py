@@ -1,0 +1,127 @@
+"""Figures of a classifier from its probabilities: pure NumPy, the same wherever they are computed."""
+
+from __future__ import annotations
+
+import math
+from statistics import NormalDist
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field
+
+from mnist_tasks.config import Frozen
+from mnist_tasks.errors import DataError
+
+CLASSES = 10
+WORST = 16
+# Keras clips probabilities here before it takes the logarithm (keras.config.epsilon), so the losses agree.
+_EPSILON = 1e-7
+
+
+class Mistake(Frozen):
+    """An image that was read wrongly. `confidence` is the probability of the wrong answer."""
+
+    index: int = Field(ge=0)
+    label: int = Field(ge=0, lt=CLASSES)
+    predicted: int = Field(ge=0, lt=CLASSES)
+    confidence: float = Field(ge=0, le=1)
+
+
+class Evaluation(Frozen):
+    """Figures on one set of images.
+
+    `confusion[true][predicted]` counts images. Recall is the share of a digit's images that was recognised, precision
+    the share of the answers with that digit that was right; either is 0 where there is nothing to count. `loss` is the
+    mean cross-entropy in nats. `worst` are the most confident mistakes, the most confident one first.
+    """
+
+    images: int = Field(ge=1)
+    accuracy: float = Field(ge=0, le=1)
+    loss: float = Field(ge=0, allow_inf_nan=False)
+    confusion: tuple[tuple[int, ...], ...] = Field(min_length=CLASSES, max_length=CLASSES)
+    recall: tuple[float, ...] = Field(min_length=CLASSES, max_length=CLASSES)
+    precision: tuple[float, ...] = Field(min_length=CLASSES, max_length=CLASSES)
+    worst: tuple[Mistake, ...] = Field(max_length=WORST)
+
+
+def evaluate(probabilities: npt.NDArray[np.float32], labels: npt.NDArray[np.integer[Any]]) -> Evaluation:
+    """Compare what a model said with what is there.
+
+    Args:
+        probabilities: (n, 10), each row a distribution; the largest entry is the answer, the first one of equals.
+        labels: (n,), integers 0 to 9.
+
+    Raises:
+        DataError: the arrays do not fit together, or a value is outside its range.
+    """
+    _check(probabilities, labels)
+    predicted = probabilities.argmax(axis=1)
+    confusion = np.zeros((CLASSES, CLASSES), np.int64)
+    np.add.at(confusion, (labels, predicted), 1)
+    right = confusion.diagonal()
+    of_label = probabilities[np.arange(len(labels)), labels].astype(np.float64)
+    return Evaluation(
+        images=len(labels),
+        accuracy=int(right.sum()) / len(labels),
+        loss=float(-np.log(of_label.clip(_EPSILON, 1 - _EPSILON)).mean()),
+        confusion=tuple(tuple(row) for row in confusion.tolist()),
+        recall=_shares(right, confusion.sum(axis=1)),
+        precision=_shares(right, confusion.sum(axis=0)),
+        worst=_worst(probabilities, predicted, labels),
+    )
+
+
+def _check(probabilities: npt.NDArray[np.float32], labels: npt.NDArray[np.integer[Any]]) -> None:
+    if len(labels) == 0 or labels.ndim != 1 or probabilities.shape != (len(labels), CLASSES):
+        raise DataError(
+            f"probabilities {probabilities.shape} and labels {labels.shape} do not fit together, expected "
+            f"(n, {CLASSES}) and (n,) with n of at least 1",
+            mend="evaluate the probabilities of exactly the images that the labels belong to",
+        )
+    if labels.min() < 0 or labels.max() >= CLASSES:
+        raise DataError(
+            f"labels reach from {labels.min()} to {labels.max()}, expected 0 to {CLASSES - 1}",
+            mend="validate the data set first",
+        )
+    if not ((probabilities >= 0) & (probabilities <= 1)).all():  # also refuses NaN
+        raise DataError("probabilities outside 0 to 1", mend="check the weights: they do not give a distribution")
+
+
+def _shares(right: npt.NDArray[np.int64], totals: npt.NDArray[np.int64]) -> tuple[float, ...]:
+    return tuple(int(hit) / int(total) if total else 0.0 for hit, total in zip(right, totals, strict=True))
+
+
+def _worst(
+    probabilities: npt.NDArray[np.float32], predicted: npt.NDArray[np.intp], labels: npt.NDArray[np.integer[Any]]
+) -> tuple[Mistake, ...]:
+    wrong = np.flatnonzero(predicted != labels)
+    confidence = probabilities[wrong, predicted[wrong]]
+    order = np.argsort(-confidence, kind="stable")[:WORST]
+    return tuple(
+        Mistake(
+            index=int(index),
+            label=int(labels[index]),
+            predicted=int(predicted[index]),
+            confidence=float(probabilities[index, predicted[index]]),
+        )
+        for index in wrong[order]
+    )
+
+
+def wilson_interval(successes: int, total: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Score interval of a proportion; unlike the usual plus-minus it stays inside 0 to 1 and works at both ends.
+
+    E. B. Wilson, "Probable inference, the law of succession, and statistical inference", JASA 22 (1927).
+
+    >>> tuple(round(bound, 4) for bound in wilson_interval(9775, 10_000))
+    (0.9744, 0.9802)
+    """
+    if not 0 <= successes <= total or total == 0:
+        raise DataError(f"{successes} successes of {total}", mend="count at least one trial, and successes among them")
+    z = NormalDist().inv_cdf((1 + confidence) / 2)
+    share = successes / total
+    centre = share + z * z / (2 * total)
+    spread = z * math.sqrt(share * (1 - share) / total + z * z / (4 * total * total))
+    scale = 1 + z * z / total
+    return max(0.0, (centre - spread) / scale), min(1.0, (centre + spread) / scale)

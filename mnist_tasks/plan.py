@@ -1,0 +1,164 @@
+"""The plan of a run: its candidates with names and seeds, settled before anything is started.
+
+`plan.json` is written once, and the first writer wins: every retry, of this step or a later one, goes on with the same
+candidates, and a crash orphans nothing.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Self
+
+from pydantic import AwareDatetime, Field, model_validator
+
+from mnist_tasks import checkpoints
+from mnist_tasks.checkpoints import Manifest
+from mnist_tasks.config import Frozen, RunConfig, S3KeyPart, Seed, Sha256, TrainingJob, derived_seed
+from mnist_tasks.errors import Conflict, IntegrityError, NotFoundError
+from mnist_tasks.layout import Layout, candidate_name, final_name, run_slug
+from mnist_tasks.storage import Storage, to_json
+
+# An hour's worth: nobody takes that many by accident, and a search without end would hide who did.
+_MAXIMUM_TRIES = 3600
+
+
+class Plan(Frozen):
+    """What a run is going to train. `run` is its slug; `seed` the one that all candidates' seeds derive from."""
+
+    run: S3KeyPart
+    run_id: str = Field(min_length=1)
+    dag_id: str = Field(min_length=1)
+    created: AwareDatetime
+    config: RunConfig
+    dataset_sha256: Sha256
+    seed: Seed
+    jobs: tuple[TrainingJob, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _jobs_are_its_own(self) -> Self:
+        names = {job.candidate for job in self.jobs}
+        if len(names) != len(self.jobs) or {job.run for job in self.jobs} != {self.run}:
+            raise ValueError(f"run {self.run} needs candidates of its own with different names, came {sorted(names)}")
+        return self
+
+
+def make_plan(
+    storage: Storage,
+    layout: Layout,
+    *,
+    dag_id: str,
+    run_id: str,
+    config: RunConfig,
+    dataset_sha256: str,
+    now: datetime,
+) -> Plan:
+    """Settle the run's candidates; done again for the same run, it returns what was settled the first time.
+
+    Raises:
+        IntegrityError: what is stored as this run's plan is none.
+    """
+    slug = run_slug(dag_id, run_id)
+    settled = _find(storage, layout, slug)
+    if settled:
+        return settled
+    seed = config.seed if config.seed is not None else derived_seed(slug)
+    names = _claim_names(storage, layout, slug, config.candidates, now)
+    plan = Plan(
+        run=slug,
+        run_id=run_id,
+        dag_id=dag_id,
+        created=now,
+        config=config,
+        dataset_sha256=dataset_sha256,
+        seed=seed,
+        jobs=tuple(
+            TrainingJob(
+                bucket=storage.bucket,
+                checkpoints_prefix=layout.checkpoints,
+                run=slug,
+                candidate=name,
+                dataset_sha256=dataset_sha256,
+                seed=derived_seed(seed, number),
+                epochs=config.epochs,
+                batch_size=config.batch_size,
+                learning_rate=config.learning_rate,
+                validation_images=config.validation_images,
+            )
+            for number, name in enumerate(names)
+        ),
+    )
+    if storage.put_if_absent(layout.run(slug, "plan.json"), to_json(plan.model_dump(mode="json"))):
+        return plan
+    return read_plan(storage, layout, slug)
+
+
+def _claim_names(storage: Storage, layout: Layout, slug: str, count: int, now: datetime) -> list[str]:
+    """`count` names that nobody else has: a second apart, each later than the one before."""
+    names: list[str] = []
+    for second in range(_MAXIMUM_TRIES):
+        name = candidate_name(now + timedelta(seconds=second))
+        if _claim(storage, layout, slug, name):
+            names.append(name)
+        if len(names) == count:
+            return names
+    raise Conflict(
+        f"only {len(names)} of {count} names were free in the {_MAXIMUM_TRIES:,} seconds from {candidate_name(now)} on",
+        mend="check this machine's clock: another run claims names in its future",
+    )
+
+
+def _claim(storage: Storage, layout: Layout, slug: str, name: str) -> bool:
+    # The claim is what decides between runs. But claims expire with the rest of `runs/`, checkpoints may not: a clock
+    # that went backwards must not lead to a name that had been used.
+    if not storage.put_if_absent(layout.run("names", name), to_json({"run": slug})):
+        return False
+    return not any(storage.exists(layout.manifest(used)) for used in (name, final_name(name)))
+
+
+def read_plan(storage: Storage, layout: Layout, slug: str) -> Plan:
+    """The plan of a run that has one.
+
+    Raises:
+        NotFoundError: it has none yet.
+        IntegrityError: what is stored there is not this run's plan.
+    """
+    plan = _find(storage, layout, slug)
+    if plan is None:
+        raise NotFoundError(
+            f"run {slug} has no plan at {storage.uri(layout.run(slug, 'plan.json'))}",
+            mend="let the step `plan` end first; a plan expires with the rest of its run",
+        )
+    return plan
+
+
+def _find(storage: Storage, layout: Layout, slug: str) -> Plan | None:
+    stored = storage.find(layout.run(slug, "plan.json"))
+    if stored is None:
+        return None
+    plan = checkpoints.parse(Plan, storage, stored)
+    if plan.run != slug:
+        raise IntegrityError(
+            f"{storage.uri(stored.key)} is the plan of run {plan.run}", mend="restore that object's previous version"
+        )
+    return plan
+
+
+def pick_best(storage: Storage, layout: Layout, slug: str) -> Manifest:
+    """The best candidate of a run; the cost depends on the run's candidates only, not on what else is in the bucket.
+
+    Raises:
+        NotFoundError: a candidate of the plan was not committed; the message names it.
+        IntegrityError: a candidate was trained by another job than the plan's.
+    """
+    plan = read_plan(storage, layout, slug)
+    return checkpoints.best([_read_planned(storage, layout, job) for job in plan.jobs])
+
+
+def _read_planned(storage: Storage, layout: Layout, job: TrainingJob) -> Manifest:
+    manifest = checkpoints.read(storage, layout, job.candidate)
+    if manifest.job != job:
+        raise IntegrityError(
+            f"{storage.uri(layout.manifest(job.candidate))} was trained by another job than the plan of {job.run} says",
+            mend="find out who wrote it; train again in a new run",
+        )
+    return manifest

@@ -1,0 +1,111 @@
+"""Deciding, once for each run: who becomes champion is settled by the chain of decisions and nowhere else.
+
+Of several runs that decide at once, one adds its record first; the others see it, and decide afresh about the champion
+that it names. A run finds its own record again because, before its first try to add one, it notes where the chain ended
+(`decision_base.json`): a retry looks only behind that place, and never decides twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from datetime import datetime
+
+from mnist_tasks import __version__
+from mnist_tasks.checkpoints import parse
+from mnist_tasks.errors import Conflict
+from mnist_tasks.layout import Layout
+from mnist_tasks.promotion.chain import START, Head, Link, append, newest, read_link, verify_chain, walk
+from mnist_tasks.promotion.records import Champion, Decision, Verdict
+from mnist_tasks.storage import Storage, to_json
+
+__all__ = ["Champion", "Decision", "Verdict", "find_of_run", "record", "verify_chain"]
+
+# Each lost race is another run's decision; that many within one step means that something else is wrong.
+_TRIES = 20
+
+
+def record(
+    storage: Storage, layout: Layout, slug: str, decide: Callable[[Champion | None], Verdict], *, now: datetime
+) -> Decision:
+    """Add this run's decision to the chain, once: a run that has one already gets it back.
+
+    Args:
+        storage: The bucket.
+        layout: Its keys.
+        slug: The run that decides.
+        decide: The verdict, given the champion; called again whenever another run's decision came first.
+        now: Goes into the record.
+
+    Raises:
+        IntegrityError: the chain is damaged.
+        Conflict: other runs' decisions came first every time.
+    """
+    base = _claim_base(storage, layout, slug)
+    for _ in range(_TRIES):
+        # Looking for our own record and for the last one is one walk: a record that comes later makes the put fail.
+        links = list(walk(storage, layout, base))
+        if own := _of_run(links, slug):
+            return own
+        last = links[-1] if links else read_link(storage, layout, base)
+        champion = last.decision.champion if last else None
+        decision = _following(last, slug, decide(champion), now)
+        if append(storage, layout, decision):
+            return decision
+    raise Conflict(
+        f"{_TRIES} decisions of other runs came before that of {slug}", mend="run the step again when they are done"
+    )
+
+
+def _following(last: Link | None, slug: str, verdict: Verdict, now: datetime) -> Decision:
+    head, before = (last.head, last.decision.champion) if last else (START, None)
+    champion = before
+    if verdict.changes_champion:
+        champion = Champion(
+            name=verdict.final or "",
+            decision=head.sequence + 1,
+            weights_sha256=verdict.weights_sha256,
+            accuracy=verdict.evaluation.accuracy,
+            released=now,
+            run=slug,
+            reason=verdict.reason,
+        )
+    return Decision(
+        **dict(verdict),
+        sequence=head.sequence + 1,
+        previous_sha256=head.sha256,
+        run=slug,
+        created=now,
+        champion_before=before.name if before else None,
+        champion=champion,
+        code_version=__version__,
+    )
+
+
+def find_of_run(storage: Storage, layout: Layout, slug: str) -> Decision | None:
+    """The decision of a run; None if it has not come to one.
+
+    Raises:
+        IntegrityError: the chain is damaged.
+    """
+    stored = storage.find(_base_key(layout, slug))
+    return _of_run(walk(storage, layout, parse(Head, storage, stored)), slug) if stored else None
+
+
+def _of_run(links: Iterable[Link], slug: str) -> Decision | None:
+    return next((link.decision for link in links if link.decision.run == slug), None)
+
+
+def _base_key(layout: Layout, slug: str) -> str:
+    return layout.run(slug, "decision_base.json")
+
+
+def _claim_base(storage: Storage, layout: Layout, slug: str) -> Head:
+    """Where the chain ended before this run's first try to add to it; a record of its own can only come after."""
+    key = _base_key(layout, slug)
+    if stored := storage.find(key):
+        return parse(Head, storage, stored)
+    last = newest(storage, layout)
+    head = last.head if last else START
+    if storage.put_if_absent(key, to_json(head.model_dump(mode="json"))):
+        return head
+    return parse(Head, storage, storage.get(key))

@@ -1,0 +1,149 @@
+"""The promotion step: the best candidate of a run is examined, gets its `_final`, and is released if it is better.
+
+Nothing that training said is believed: the figures are computed again from the stored weights and the stored images.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+import numpy.typing as npt
+
+from mnist_tasks import checkpoints
+from mnist_tasks.checkpoints import Manifest
+from mnist_tasks.dataset import Dataset, load, split
+from mnist_tasks.errors import GateFailed, IntegrityError
+from mnist_tasks.inference import Weights, predict, read_weights
+from mnist_tasks.layout import Layout
+from mnist_tasks.metrics import Evaluation, evaluate
+from mnist_tasks.plan import pick_best, read_plan
+from mnist_tasks.promotion import decisions
+from mnist_tasks.promotion.decisions import Champion, Decision, Verdict
+from mnist_tasks.promotion.gates import DEFAULT_THRESHOLDS, Gate, Rule, Thresholds, absolute_gates, compare
+from mnist_tasks.promotion.release import update_champion
+from mnist_tasks.storage import Storage
+
+
+def promote(
+    storage: Storage, layout: Layout, slug: str, *, now: datetime, thresholds: Thresholds = DEFAULT_THRESHOLDS
+) -> Decision:
+    """Promote the best candidate of the run `slug`, and release it if the run's rule says so.
+
+    Killed at any moment and run again, it ends in the same state with one decision: a decision that was made stands.
+
+    Raises:
+        GateFailed: the candidate did not pass; that is recorded as a decision, and said again on every retry.
+        NotFoundError: the plan, a candidate of it, or the data set is not there.
+        IntegrityError: a checkpoint, the champion's final or the chain of decisions is damaged.
+        Conflict: other runs decided again and again at the same moment.
+    """
+    decision = decisions.find_of_run(storage, layout, slug)
+    if decision is None:
+        decision = _decide(storage, layout, slug, now=now, thresholds=thresholds)
+    update_champion(storage, layout)
+    if decision.outcome == "rejected":
+        raise GateFailed(
+            f"{decision.candidate} may not be promoted: {decision.reason}",
+            mend="the champion stays in service; look in the report for what this run did otherwise, then train anew",
+        )
+    return decision
+
+
+@dataclass(frozen=True, eq=False)
+class _Examination:
+    """What the images say about a candidate; `right` has an entry for each test image."""
+
+    candidate: Manifest
+    evaluation: Evaluation
+    right: npt.NDArray[np.bool_]
+    gates: tuple[Gate, ...]
+
+    @property
+    def failures(self) -> tuple[str, ...]:
+        return tuple(gate.sentence for gate in self.gates if not gate.passed)
+
+
+def _decide(storage: Storage, layout: Layout, slug: str, *, now: datetime, thresholds: Thresholds) -> Decision:
+    plan = read_plan(storage, layout, slug)
+    candidate = pick_best(storage, layout, slug)
+    dataset = load(storage, layout, plan.dataset_sha256)
+    examination = _examine(storage, candidate, dataset, thresholds)
+    final = None if examination.failures else checkpoints.commit_final(storage, layout, candidate, now=now)
+
+    def decide(champion: Champion | None) -> Verdict:
+        if final is None:
+            return _rejected(examination)
+        champion_right = _champion_right(storage, layout, champion, dataset) if champion else None
+        return _promoted(examination, final, champion_right, plan.config.release_rule, thresholds)
+
+    return decisions.record(storage, layout, slug, decide, now=now)
+
+
+def _examine(storage: Storage, candidate: Manifest, dataset: Dataset, thresholds: Thresholds) -> _Examination:
+    weights = read_weights(checkpoints.load_weights(storage, candidate))
+    validation = split(dataset, candidate.job.validation_images).validation
+    probabilities = predict(weights, dataset.x_test)
+    evaluation = evaluate(probabilities, dataset.y_test)
+    gates = absolute_gates(
+        evaluation,
+        trained=candidate.validation_accuracy,
+        recomputed=float(_right(weights, dataset.x_train[validation], dataset.y_train[validation]).mean()),
+        thresholds=thresholds,
+    )
+    return _Examination(candidate, evaluation, probabilities.argmax(axis=1) == dataset.y_test, gates)
+
+
+def _right(weights: Weights, images: npt.NDArray[np.uint8], labels: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
+    return np.asarray(predict(weights, images).argmax(axis=1) == labels)
+
+
+def _champion_right(storage: Storage, layout: Layout, champion: Champion, dataset: Dataset) -> npt.NDArray[np.bool_]:
+    """Which test images the champion reads rightly: asked again, on the images of this run."""
+    final = checkpoints.read(storage, layout, champion.name)
+    if final.weights.sha256 != champion.weights_sha256:
+        raise IntegrityError(
+            f"{champion.name} has weights with SHA-256 {final.weights.sha256}, but decision {champion.decision} put "
+            f"{champion.weights_sha256} into service",
+            mend="restore the final's first version in S3, or roll back to one that is intact (DAG mnist_rollback)",
+        )
+    return _right(read_weights(checkpoints.load_weights(storage, final)), dataset.x_test, dataset.y_test)
+
+
+def _rejected(examination: _Examination) -> Verdict:
+    candidate = examination.candidate
+    return Verdict(
+        kind="promotion",
+        outcome="rejected",
+        candidate=candidate.name,
+        weights_sha256=candidate.weights.sha256,
+        gates=examination.gates,
+        evaluation=examination.evaluation,
+        reason="; ".join(examination.failures),
+        dataset_sha256=candidate.job.dataset_sha256,
+    )
+
+
+def _promoted(
+    examination: _Examination,
+    final: Manifest,
+    champion_right: npt.NDArray[np.bool_] | None,
+    rule: Rule,
+    thresholds: Thresholds,
+) -> Verdict:
+    comparison = None
+    if champion_right is not None:
+        comparison = compare(examination.right, champion_right, rule=rule, thresholds=thresholds)
+    return Verdict(
+        kind="promotion",
+        outcome="released" if comparison is None or comparison.verdict else "kept",
+        candidate=examination.candidate.name,
+        final=final.name,
+        weights_sha256=final.weights.sha256,
+        gates=examination.gates,
+        comparison=comparison,
+        evaluation=examination.evaluation,
+        reason=comparison.sentence if comparison else "the first model that passed: there was no champion before it",
+        dataset_sha256=final.job.dataset_sha256,
+    )

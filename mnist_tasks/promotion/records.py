@@ -1,0 +1,94 @@
+"""What a decision consists of: what was found, its place in the chain, and who is champion after it."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, Self
+
+from pydantic import AwareDatetime, Field, model_validator
+
+from mnist_tasks.config import Frozen, S3KeyPart, Sha256
+from mnist_tasks.metrics import Evaluation
+from mnist_tasks.promotion.gates import Comparison, Gate
+
+
+class Champion(Frozen):
+    """The final in service. `decision` is the number of the record that put it there, `accuracy` is on test images."""
+
+    name: str = Field(pattern=r"^mnist_model_\d{8}_\d{6}_final$")
+    decision: int = Field(ge=1)
+    weights_sha256: Sha256
+    accuracy: float = Field(ge=0, le=1)
+    released: AwareDatetime
+    run: S3KeyPart
+    reason: str = Field(min_length=1)
+
+
+class Verdict(Frozen):
+    """What a step found and wants to have recorded. `reason` is a sentence for people.
+
+    `final` is what the verdict is about, unless the candidate was rejected; `weights_sha256` and `evaluation` (figures
+    on the test images) belong to the final, or to the rejected candidate.
+    """
+
+    kind: Literal["promotion", "rollback"]
+    outcome: Literal["released", "kept", "rejected", "rolled_back"]
+    candidate: str | None = None
+    final: str | None = None
+    weights_sha256: Sha256
+    gates: tuple[Gate, ...] = ()
+    comparison: Comparison | None = None
+    evaluation: Evaluation
+    reason: str = Field(min_length=1)
+    dataset_sha256: Sha256
+
+    @property
+    def changes_champion(self) -> bool:
+        """Whether `final` is in service from this decision on."""
+        return self.outcome in {"released", "rolled_back"}
+
+    @model_validator(mode="after")
+    def _fields_agree(self) -> Self:
+        if (self.kind == "rollback") != (self.outcome == "rolled_back"):
+            raise ValueError(f"a {self.kind} cannot end as {self.outcome}")
+        if (self.final is None) != (self.outcome == "rejected"):
+            raise ValueError(f"outcome {self.outcome} with final {self.final}")
+        return self
+
+
+class Decision(Verdict):
+    """A verdict at its place in the chain. `champion` is in service from this record on."""
+
+    version: Literal[1] = 1
+    sequence: int = Field(ge=1)
+    previous_sha256: Sha256 | None = None
+    run: S3KeyPart
+    created: AwareDatetime
+    champion_before: str | None = None
+    champion: Champion | None = None
+    code_version: str = Field(min_length=1)
+
+    @property
+    def champion_after(self) -> str | None:
+        """The name of the champion from this decision on."""
+        return self.champion.name if self.champion else None
+
+    @model_validator(mode="after")
+    def _champion_follows(self) -> Self:
+        expected = self.final if self.changes_champion else self.champion_before
+        if self.champion_after != expected:
+            raise ValueError(f"outcome {self.outcome} with champion {self.champion_after}, expected {expected}")
+        if (self.previous_sha256 is None) != (self.sequence == 1):
+            raise ValueError("every record but the first one carries the hash of the one before")
+        return self
+
+    def summary(self) -> dict[str, Any]:
+        """What others need to know without reading the record: plain JSON."""
+        return {
+            "decision": self.sequence,
+            "run": self.run,
+            "outcome": self.outcome,
+            "final": self.final,
+            "champion": self.champion_after,
+            "test_accuracy": self.evaluation.accuracy,
+            "reason": self.reason,
+        }

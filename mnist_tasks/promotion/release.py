@@ -1,0 +1,110 @@
+"""The model in service: the pointer that consumers read, and the way back to an earlier final."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from mnist_tasks import checkpoints
+from mnist_tasks.checkpoints import Manifest
+from mnist_tasks.dataset import load
+from mnist_tasks.errors import ConfigurationError, Conflict, NotFoundError
+from mnist_tasks.inference import predict, read_weights
+from mnist_tasks.layout import Layout, is_final
+from mnist_tasks.metrics import Evaluation, evaluate
+from mnist_tasks.promotion import chain, decisions
+from mnist_tasks.promotion.decisions import Champion, Decision, Verdict
+from mnist_tasks.storage import Storage, to_json
+
+_TRIES = 20
+
+
+def read_champion(storage: Storage, layout: Layout) -> Champion | None:
+    """Which final is in service; None before the first release.
+
+    Raises:
+        IntegrityError: what is stored there is no such pointer.
+    """
+    stored = storage.find(layout.champion)
+    return checkpoints.parse(Champion, storage, stored) if stored else None
+
+
+def update_champion(storage: Storage, layout: Layout) -> None:
+    """Make `champion.json` agree with the chain of decisions, whatever it holds.
+
+    A step that was killed after its decision and before this leaves the pointer behind; its retry, or the next
+    decision, comes past here. The pointer is read before the chain: so what the chain says is at least as new as what
+    was read, and the compare-and-set can only move the pointer forward.
+
+    Raises:
+        IntegrityError: the chain is damaged.
+        Conflict: others changed the pointer again and again.
+    """
+    for _ in range(_TRIES):
+        stored = storage.find(layout.champion)
+        last = chain.newest(storage, layout)
+        if last is None or last.decision.champion is None:
+            return
+        body = to_json(last.decision.champion.model_dump(mode="json"))
+        if stored and stored.body == body:
+            return
+        try:
+            storage.replace(layout.champion, body, etag=stored.etag if stored else None)
+        except (Conflict, NotFoundError):
+            continue
+        return
+    raise Conflict(f"{storage.uri(layout.champion)} changed {_TRIES} times at once", mend="run the step again")
+
+
+def rollback(storage: Storage, layout: Layout, *, to: str, reason: str, slug: str, now: datetime) -> Decision:
+    """Put an earlier final back into service; done again for the same run, it returns the decision that was made.
+
+    The final is read, verified and asked about all test images first, so that nothing broken gets into service.
+
+    Raises:
+        ConfigurationError: `to` is no final's name, or is in service already.
+        NotFoundError: there is no such final.
+        IntegrityError: the final, or the chain of decisions, is damaged.
+    """
+    decision = decisions.find_of_run(storage, layout, slug)
+    if decision is None:
+        final = _read_final(storage, layout, to)
+        evaluation = _evaluate(storage, layout, final)
+
+        def decide(champion: Champion | None) -> Verdict:
+            _check_is_a_change(to, champion)
+            return Verdict(
+                kind="rollback",
+                outcome="rolled_back",
+                candidate=final.promoted_from,
+                final=to,
+                weights_sha256=final.weights.sha256,
+                evaluation=evaluation,
+                reason=reason,
+                dataset_sha256=final.job.dataset_sha256,
+            )
+
+        decision = decisions.record(storage, layout, slug, decide, now=now)
+    update_champion(storage, layout)
+    return decision
+
+
+def _read_final(storage: Storage, layout: Layout, name: str) -> Manifest:
+    if not is_final(name):
+        raise ConfigurationError(
+            f"{name!r} is not the name of a final; expected mnist_model_YYYYMMDD_HHMMSS_final",
+            mend="only a promoted model can be put into service: take its name from a report",
+        )
+    return checkpoints.read(storage, layout, name)
+
+
+def _evaluate(storage: Storage, layout: Layout, final: Manifest) -> Evaluation:
+    weights = read_weights(checkpoints.load_weights(storage, final))
+    dataset = load(storage, layout, final.job.dataset_sha256)
+    return evaluate(predict(weights, dataset.x_test), dataset.y_test)
+
+
+def _check_is_a_change(to: str, champion: Champion | None) -> None:
+    if champion and champion.name == to:
+        raise ConfigurationError(
+            f"{to} is in service already, since decision {champion.decision}", mend="name the final to go back to"
+        )

@@ -1,0 +1,117 @@
+"""Everything that report and mail tell about one run, read from S3 once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from mnist_tasks import checkpoints
+from mnist_tasks.checkpoints import History, Manifest
+from mnist_tasks.errors import IntegrityError, NotFoundError
+from mnist_tasks.layout import Layout
+from mnist_tasks.metrics import Evaluation, wilson_interval
+from mnist_tasks.plan import Plan, read_plan
+from mnist_tasks.promotion import decisions
+from mnist_tasks.promotion.decisions import Decision
+from mnist_tasks.storage import Storage
+from mnist_tasks.validation import ValidationReport
+
+
+@dataclass(frozen=True)
+class ReportData:
+    """One run that came to a decision. `manifests` are its candidates in the order of the plan.
+
+    Raises:
+        IntegrityError: the decision is not about one of these candidates.
+    """
+
+    bucket: str
+    layout: Layout
+    plan: Plan
+    validation: ValidationReport
+    manifests: tuple[Manifest, ...]
+    histories: Mapping[str, History]
+    decision: Decision
+    final: Manifest | None
+
+    def __post_init__(self) -> None:
+        names = [manifest.name for manifest in self.manifests]
+        if self.decision.candidate not in names:
+            raise IntegrityError(
+                f"decision {self.decision.sequence} of run {self.plan.run} is about {self.decision.candidate}, but the "
+                f"run's candidates are {', '.join(names)}",
+                mend="a report is made for training runs; if this is one, its plan or its decision was changed",
+            )
+
+    @property
+    def best(self) -> Manifest:
+        """The candidate that the decision is about."""
+        return next(manifest for manifest in self.manifests if manifest.name == self.decision.candidate)
+
+    @property
+    def evaluation(self) -> Evaluation:
+        """Its figures on the test images."""
+        return self.decision.evaluation
+
+    @property
+    def accuracy_interval(self) -> tuple[float, float]:
+        """95% Wilson interval of the test accuracy."""
+        images = self.evaluation.images
+        return wilson_interval(round(self.evaluation.accuracy * images), images)
+
+    @property
+    def champion_accuracy(self) -> float | None:
+        """Test accuracy of the champion before this run; None where there was none.
+
+        It follows from the comparison: on the same images, both models' right answers differ by exactly the images that
+        only one of them got right.
+        """
+        comparison = self.decision.comparison
+        if comparison is None:
+            return None
+        ahead = comparison.challenger_only_right - comparison.champion_only_right
+        return self.evaluation.accuracy - ahead / self.evaluation.images
+
+    def key(self, name: str) -> str:
+        """The key of an object that belongs to the run."""
+        return self.layout.run(self.plan.run, name)
+
+    def uri(self, key: str) -> str:
+        """`s3://bucket/key`."""
+        return f"s3://{self.bucket}/{key}"
+
+
+def collect(storage: Storage, layout: Layout, slug: str) -> ReportData:
+    """Read what a decided run left behind: a constant number of objects for the run, two for each candidate.
+
+    Raises:
+        NotFoundError: a step before this one has not written its part.
+        IntegrityError: what is stored is not what it has to be.
+    """
+    plan = read_plan(storage, layout, slug)
+    decision = read_decision(storage, layout, slug)
+    manifests = tuple(checkpoints.read(storage, layout, job.candidate) for job in plan.jobs)
+    validation = storage.get(layout.run(slug, "validation.json"))
+    return ReportData(
+        bucket=storage.bucket,
+        layout=layout,
+        plan=plan,
+        validation=checkpoints.parse(ValidationReport, storage, validation),
+        manifests=manifests,
+        histories={manifest.name: checkpoints.load_history(storage, manifest) for manifest in manifests},
+        decision=decision,
+        final=checkpoints.read(storage, layout, decision.final) if decision.final else None,
+    )
+
+
+def read_decision(storage: Storage, layout: Layout, slug: str) -> Decision:
+    """The decision of a run that has come to one.
+
+    Raises:
+        NotFoundError: it has not.
+        IntegrityError: the chain of decisions is damaged.
+    """
+    decision = decisions.find_of_run(storage, layout, slug)
+    if decision is None:
+        raise NotFoundError(f"run {slug} has no decision yet", mend="let the step that decides end first")
+    return decision

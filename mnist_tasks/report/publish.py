@@ -1,0 +1,73 @@
+"""The steps: write a run's report to S3, compose the mail about it. Either may be run again at any time.
+
+The mail takes its plots from S3, where the report's step has put them: so matplotlib is imported once in a run.
+"""
+
+from __future__ import annotations
+
+from mnist_tasks.checkpoints import StoredObject, parse
+from mnist_tasks.config import Frozen
+from mnist_tasks.dataset import load
+from mnist_tasks.layout import Layout
+from mnist_tasks.notify import Mail
+from mnist_tasks.report.data import collect, read_decision
+from mnist_tasks.report.mail import render_report_mail, render_rollback_mail
+from mnist_tasks.report.pictures import to_png
+from mnist_tasks.report.render import draw, render_html, to_dict
+from mnist_tasks.storage import Storage, sha256_of, to_json
+
+
+class _Published(Frozen, extra="ignore"):
+    """The part of `report.json` that the mail reads."""
+
+    plots: dict[str, StoredObject]
+
+
+def publish(storage: Storage, layout: Layout, slug: str) -> dict[str, str]:
+    """Write the report of a decided run; returns the keys of its `html` and `json`.
+
+    Everything comes from the run's own records, so the same run gives the same report at every try. `report.json` is
+    written last: where it is, the rest is.
+
+    Raises:
+        NotFoundError: a step before this one has not written its part.
+        IntegrityError: what is stored is not what it has to be.
+    """
+    data = collect(storage, layout, slug)
+    figures = draw(data, load(storage, layout, data.plan.dataset_sha256).x_test)
+    plots = {name: _put_png(storage, data.key(f"plots/{name}.png"), to_png(figure)) for name, figure in figures.items()}
+    keys = {"html": data.key("report.html"), "json": data.key("report.json")}
+    storage.put(keys["html"], render_html(data, figures).encode(), content_type="text/html; charset=utf-8")
+    storage.put(keys["json"], to_json(to_dict(data, plots)))
+    return keys
+
+
+def _put_png(storage: Storage, key: str, png: bytes) -> StoredObject:
+    storage.put(key, png, content_type="image/png")
+    return StoredObject(key=key, sha256=sha256_of(png), size=len(png))
+
+
+def compose_mail(storage: Storage, layout: Layout, slug: str, *, airflow_url: str = "") -> Mail:
+    """The mail about a run whose report is written.
+
+    Raises:
+        NotFoundError: it is not.
+        IntegrityError: what is stored is not what it has to be.
+    """
+    data = collect(storage, layout, slug)
+    published = parse(_Published, storage, storage.get(data.key("report.json")))
+    images = {name: storage.get_verified(plot.key, plot.sha256) for name, plot in published.plots.items()}
+    return render_report_mail(data, images, airflow_url=airflow_url)
+
+
+def compose_rollback_mail(
+    storage: Storage, layout: Layout, slug: str, *, dag_id: str, run_id: str, airflow_url: str = ""
+) -> Mail:
+    """The mail about a rollback that was decided.
+
+    Raises:
+        NotFoundError: it was not.
+        IntegrityError: the chain of decisions is damaged.
+    """
+    decision = read_decision(storage, layout, slug)
+    return render_rollback_mail(decision, dag_id=dag_id, run_id=run_id, airflow_url=airflow_url)

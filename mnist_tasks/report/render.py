@@ -1,0 +1,143 @@
+"""From data to the report's HTML (one file that needs no other) and JSON. Pure: nothing is read, nothing is written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mnist_tasks.checkpoints import StoredObject
+from mnist_tasks.metrics import Evaluation
+from mnist_tasks.report import pictures, plots, words
+from mnist_tasks.report.data import ReportData
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+    from matplotlib.figure import Figure
+
+_TEMPLATES = Path(__file__).parent.parent / "templates"
+
+
+@cache
+def templates() -> Environment:
+    """The templates: HTML is escaped, text is not; control characters pass in neither; an unknown name is an error."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES),
+        autoescape=select_autoescape(["html"]),
+        undefined=StrictUndefined,
+        finalize=_printable,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"pct": words.percent, "when": _when, "count": lambda value: f"{value:,}"}
+    return environment
+
+
+def _printable(value: Any) -> Any:
+    # Markup (a plot, a macro's output) consists of values that came past here already.
+    if type(value) is not str or value.isprintable():
+        return value
+    return "".join(c if c.isprintable() or c == "\n" else " " for c in value)
+
+
+def _when(moment: datetime) -> str:
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def draw(data: ReportData, test_images: npt.NDArray[np.uint8]) -> dict[str, Figure]:
+    """The plots of a run by name. `test_images`: all of them (n, 28, 28); the worst mistakes are taken from there."""
+    best, evaluation = data.best, data.evaluation
+    worst = [mistake.index for mistake in evaluation.worst]
+    return {
+        "accuracy": plots.learning_curve(data.histories, best.name, best.best_epoch, "accuracy"),
+        "loss": plots.learning_curve(data.histories, best.name, best.best_epoch, "loss"),
+        "recall": plots.recall_by_class(evaluation, recall_floor(data)),
+        "confusion": plots.confusion_matrix(evaluation),
+        "mistakes": plots.worst_mistakes(evaluation.worst, test_images[worst]),
+    }
+
+
+def recall_floor(data: ReportData) -> float | None:
+    """The highest floor that a gate sets for the recall of a class."""
+    return max((gate.threshold for gate in data.decision.gates if gate.name.startswith("recall")), default=None)
+
+
+def render_html(data: ReportData, figures: Mapping[str, Figure]) -> str:
+    """The report as one HTML file; `figures` as `draw` makes them."""
+    from markupsafe import Markup
+
+    # Markup: matplotlib escapes what it writes into SVG, and our plots write digits and fixed words only.
+    svg = {name: Markup(pictures.to_svg(figure, name)) for name, figure in figures.items()}  # noqa: S704
+    return templates().get_template("report.html").render(facts(data), svg=svg)
+
+
+def facts(data: ReportData) -> dict[str, Any]:
+    """What the templates of report and mail have in common."""
+    low, high = data.accuracy_interval
+    return {
+        "data": data,
+        "plan": data.plan,
+        "decision": data.decision,
+        "evaluation": data.evaluation,
+        "headline": words.headline(data),
+        "reason": words.reason(data.decision),
+        "mixups": mixups(data.evaluation),
+        "interval": f"{100 * low:.2f}% to {100 * high:.2f}%",
+        "errors": data.evaluation.images - sum(row[i] for i, row in enumerate(data.evaluation.confusion)),
+        "steps": words.next_steps(data),
+        "repeat": words.repeat_command(data.plan),
+        "bias": words.BIAS,
+    }
+
+
+def mixups(evaluation: Evaluation, most: int = 8) -> list[tuple[int, int, int, float]]:
+    """The most frequent mistakes: digit, what it was read as, how often, share of the digit's images."""
+    found = [
+        (true, predicted, count, count / sum(row))
+        for true, row in enumerate(evaluation.confusion)
+        for predicted, count in enumerate(row)
+        if true != predicted and count
+    ]
+    return sorted(found, key=lambda mixup: (-mixup[2], mixup[:2]))[:most]
+
+
+def to_dict(data: ReportData, plots: Mapping[str, StoredObject]) -> dict[str, Any]:
+    """The report for machines: what the HTML says, as JSON values. `plots`: where the PNGs are, by name."""
+    low, high = data.accuracy_interval
+    return {
+        "version": 1,
+        "run": data.plan.run,
+        "outcome": data.decision.outcome,
+        "headline": words.headline(data),
+        "test": {
+            "images": data.evaluation.images,
+            "accuracy": data.evaluation.accuracy,
+            "accuracy_interval_95": [low, high],
+            "loss": data.evaluation.loss,
+        },
+        "champion": {
+            "before": data.decision.champion_before,
+            "before_accuracy": data.champion_accuracy,
+            "after": data.decision.champion_after,
+        },
+        "plan": data.plan.model_dump(mode="json"),
+        "validation": data.validation.model_dump(mode="json"),
+        "candidates": [
+            {
+                "manifest": manifest.model_dump(mode="json"),
+                "history": data.histories[manifest.name].model_dump(mode="json"),
+            }
+            for manifest in data.manifests
+        ],
+        "final": data.final.model_dump(mode="json") if data.final else None,
+        "decision": data.decision.model_dump(mode="json"),
+        "plots": {name: plot.model_dump(mode="json") for name, plot in plots.items()},
+        "repeat": words.repeat_command(data.plan),
+    }

@@ -1,0 +1,134 @@
+"""What happened, in plain words, and what to do next, as commands that can be pasted.
+
+Two words mean two acts. Promoted: the model passed the gates and has its `_final`. Released: that final is the
+champion, the one that consumers load.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from mnist_tasks.plan import Plan
+from mnist_tasks.promotion.decisions import Decision
+from mnist_tasks.report.data import ReportData
+
+BIAS = (
+    "Every night is measured on the same test images. A champion chosen by them again and again has also been "
+    "lucky on them: expect it to be slightly worse on new images, and read small differences between nights as noise."
+)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One thing that a person may do next."""
+
+    text: str
+    command: str = ""
+
+
+def percent(share: float) -> str:
+    """0.9793 as `97.93%`."""
+    return f"{100 * share:.2f}%"
+
+
+def headline(data: ReportData) -> str:
+    """The outcome as a sentence."""
+    match data.decision.outcome:
+        case "released" if data.decision.champion_before is None:
+            return "Promoted and released: this model is the first champion."
+        case "released":
+            return "Promoted and released: this model is the new champion."
+        case "kept":
+            return f"Promoted, champion kept: {why_kept(data.decision)}."
+        case _:
+            return f"Not promoted: {why_rejected(data.decision)}."
+
+
+def subject(data: ReportData) -> str:
+    """The outcome in the few words that a phone shows."""
+    match data.decision.outcome:
+        case "released":
+            return f"MNIST: promoted and released: {percent(data.evaluation.accuracy)} on test"
+        case "kept":
+            return f"MNIST: promoted, champion kept: {why_kept(data.decision)}"
+        case _:
+            return f"MNIST: not promoted: {why_rejected(data.decision)}"
+
+
+def reason(decision: Decision) -> str:
+    """What the headline leaves out, as a sentence."""
+    text = decision.reason
+    if decision.outcome == "rejected":
+        failed = sum(not gate.passed for gate in decision.gates)
+        text = f"{failed} of {len(decision.gates)} gates failed; what is in service stays in service"
+    elif decision.comparison:
+        text = text.partition(": ")[2]
+    return f"{text[:1].upper()}{text[1:].rstrip('.')}."
+
+
+def why_kept(decision: Decision) -> str:
+    """The verdict at the beginning of the comparison's sentence: `too close to tell`, or that the new one is worse."""
+    verdict = decision.reason.partition(":")[0]
+    return "the new model is worse" if verdict == "worse" else verdict
+
+
+def why_rejected(decision: Decision) -> str:
+    """The sentence of the first gate that failed, and how many more did."""
+    failed = [gate for gate in decision.gates if not gate.passed]
+    more = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
+    return failed[0].sentence + more
+
+
+def repeat_command(plan: Plan) -> str:
+    """The same candidates again: every value that a result depends on, and the seed that this run drew."""
+    conf = plan.config.model_dump(mode="json", exclude={"recipients"}) | {"seed": plan.seed}
+    return _command("airflow", "dags", "trigger", plan.dag_id, "--conf", json.dumps(conf))
+
+
+def rollback_command(final: str, reason: str) -> str:
+    """Put `final` into service by hand."""
+    conf = json.dumps({"to": final, "reason": reason})
+    return _command("airflow", "dags", "trigger", "mnist_rollback", "--conf", conf)
+
+
+def retry_command(dag_id: str, run_id: str) -> str:
+    """Run the failed steps of a run again; what had succeeded stays as it is."""
+    return _command("airflow", "dags", "clear", dag_id, "--run-id", run_id, "--only-failed", "--yes")
+
+
+def _command(*words: str) -> str:
+    return shlex.join(words)
+
+
+def next_steps(data: ReportData) -> tuple[Step, ...]:
+    """What a person may want to do now, most likely first."""
+    repeat = Step("To repeat this run with the same candidates:", repeat_command(data.plan))
+    return (*_steps_of_outcome(data.decision), repeat)
+
+
+def _steps_of_outcome(decision: Decision) -> tuple[Step, ...]:
+    if decision.outcome == "rejected":
+        return (
+            Step("The champion is untouched. Find out why before you train again: gates and data checks say where."),
+        )
+    if decision.outcome == "kept" and decision.final:
+        by_hand = rollback_command(decision.final, "why it has to be this one")
+        return (
+            Step("Nothing has to be done: the champion stays in service."),
+            Step("To put this model into service all the same:", by_hand),
+        )
+    done = Step("Nothing has to be done: consumers load the new champion from now on.")
+    if decision.champion_before is None:
+        return (done,)
+    back = rollback_command(decision.champion_before, "what is wrong with the new one")
+    return (done, Step("To go back to the champion before:", back))
+
+
+def run_url(airflow_url: str, dag_id: str, run_id: str) -> str:
+    """The page of a run in the Airflow UI; empty where the deployment has no address for it."""
+    if not airflow_url:
+        return ""
+    return f"{airflow_url.rstrip('/')}/dags/{quote(dag_id, safe='')}/runs/{quote(run_id, safe='')}"

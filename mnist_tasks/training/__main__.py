@@ -1,0 +1,163 @@
+"""The training container: `python -m mnist_tasks.training` trains one candidate and commits its checkpoint to S3.
+
+Everything is said by environment variables: the job by `MNIST_...` (`mnist_tasks.config.TrainingJob`), AWS's region,
+credentials and endpoint by its own (`AWS_REGION`, `AWS_ENDPOINT_URL`...). Progress goes to stdout, one line an epoch;
+an expected failure is one error on stderr. A job whose manifest is committed already ends at once, with success.
+
+Exit codes (`mnist_tasks.ecs` says what each of them means to a retry):
+    0: the checkpoint is committed: its manifest is in S3.
+    1: a defect; its traceback is on stderr.
+    2: the configuration was refused: a variable, a parameter that training diverges with, access to the bucket.
+    3: what S3 holds was refused: there is no such bucket or data set, or it is not what its hash or name says.
+    4: S3 could not be used: it did not answer, was overloaded, or somebody else wrote first.
+    143: SIGTERM: a Spot interruption, or a person. Started again, the same job ends in the same checkpoint.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from mnist_tasks.config import TrainingJob
+from mnist_tasks.errors import ConfigurationError, DataError, IntegrityError, MnistError, NotFoundError, is_temporary
+
+if TYPE_CHECKING:
+    from mnist_tasks.checkpoints import History, Manifest
+    from mnist_tasks.layout import Layout
+    from mnist_tasks.storage import Storage
+    from mnist_tasks.training.examples import Examples
+
+# Imports that cost time stand in the functions below: a bad variable is refused in a blink, and a missing bucket or a
+# bad data set before TensorFlow's two seconds.
+
+
+def main(environment: Mapping[str, str]) -> int:
+    """Train the job that the environment describes, and return the exit code."""
+    # Needed, not only polite: the first process of a container ignores SIGTERM unless it has a handler.
+    signal.signal(signal.SIGTERM, _stop)
+    try:
+        _run(TrainingJob.from_environment(environment))
+    except MnistError as error:
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        return exit_code(error)
+    return 0
+
+
+def exit_code(error: MnistError) -> int:
+    """What an expected failure ends the process with."""
+    if is_temporary(error):
+        return 4
+    return 3 if isinstance(error, DataError | IntegrityError | NotFoundError) else 2
+
+
+def _stop(number: int, _frame: FrameType | None) -> None:
+    # Python calls this between two of its instructions: at the latest when the current epoch ends. Whatever it
+    # interrupts, nothing half-written counts: each put to S3 is atomic, and the manifest is the last one.
+    print("error: stopped by SIGTERM", file=sys.stderr, flush=True)
+    raise SystemExit(128 + number)
+
+
+def _run(job: TrainingJob) -> None:
+    from mnist_tasks import checkpoints
+    from mnist_tasks.layout import Layout
+
+    storage, layout = _storage(job.bucket), Layout(job.checkpoints_prefix)
+    manifest = checkpoints.find(storage, layout, job.candidate)
+    if manifest is None:
+        manifest = _train(storage, layout, job)
+    elif manifest.job != job:
+        raise IntegrityError(
+            f"{job.candidate} was committed already, by another job of run {manifest.run}",
+            mend="train this candidate in a new run, which claims a name of its own",
+        )
+    else:
+        _say(f"{job.candidate} is committed already: nothing to do")
+    _say(f"manifest: {storage.uri(layout.manifest(manifest.name))}")
+
+
+def _storage(bucket: str) -> Storage:
+    import boto3
+    from botocore.config import Config
+    from botocore.exceptions import BotoCoreError
+
+    from mnist_tasks.storage import Storage
+
+    config = Config(
+        connect_timeout=5, read_timeout=60, retries={"mode": "standard", "max_attempts": 5}, user_agent_extra="mnist"
+    )
+    try:
+        return Storage(boto3.client("s3", config=config), bucket)
+    except (BotoCoreError, ValueError) as error:
+        raise ConfigurationError(
+            f"no S3 client can be made: {error}",
+            mend="correct AWS_REGION, AWS_ENDPOINT_URL or other AWS_... variables",
+        ) from error
+
+
+def _train(storage: Storage, layout: Layout, job: TrainingJob) -> Manifest:
+    training, validation = _examples(storage, layout, job)
+    _say(
+        f"{job.candidate}: {len(training.labels):,} training and {len(validation.labels):,} validation images, "
+        f"{job.epochs} epochs, batch size {job.batch_size}, learning rate {job.learning_rate:g}, seed {job.seed}"
+    )
+    from mnist_tasks.training.runtime import start_tensorflow
+
+    start_tensorflow()
+    from mnist_tasks import checkpoints
+    from mnist_tasks.training.loop import train
+    from mnist_tasks.training.model import build_model, weights_file
+
+    model = build_model(job.seed, learning_rate=job.learning_rate)
+    history = train(
+        model,
+        training,
+        validation,
+        epochs=job.epochs,
+        batch_size=job.batch_size,
+        seed=job.seed,
+        on_epoch=lambda history: _say(progress_line(history, job.epochs)),
+    )
+    _say(f"best epoch {history.best.epoch}, {history.seconds:.1f} s, {history.peak_memory_mb:.0f} MB at most")
+    return checkpoints.commit(
+        storage,
+        layout,
+        job,
+        weights=weights_file(model),
+        history=history,
+        parameters=model.count_params(),
+        now=datetime.now(UTC),
+    )
+
+
+def _examples(storage: Storage, layout: Layout, job: TrainingJob) -> tuple[Examples, Examples]:
+    """Those to train on and those to validate by; what else was loaded (the test images, too) is let go of."""
+    from mnist_tasks import dataset
+    from mnist_tasks.training.examples import Examples
+
+    loaded = dataset.load(storage, layout, job.dataset_sha256)
+    split = dataset.split(loaded, job.validation_images)
+    return Examples.of(loaded, split.training), Examples.of(loaded, split.validation)
+
+
+def progress_line(history: History, epochs: int) -> str:
+    """The newest epoch's figures, for people."""
+    newest = history.epochs[-1]
+    return (
+        f"epoch {newest.epoch:{len(str(epochs))}}/{epochs}"
+        f"  loss {newest.loss:.4f}  accuracy {newest.accuracy:.2%}"
+        f"  val_loss {newest.validation_loss:.4f}  val_accuracy {newest.validation_accuracy:.2%}"
+        f"  {newest.seconds:.1f} s"
+    )
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main(os.environ))

@@ -1,0 +1,128 @@
+"""A bucket in which runs end their training and are promoted, with models of known quality."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
+from typing import Any
+
+import pytest
+
+from mnist_tasks import plan as plans
+from mnist_tasks.checkpoints import Manifest
+from mnist_tasks.dataset import REBUILT_FILE, Dataset
+from mnist_tasks.inference import Weights, predict
+from mnist_tasks.layout import Layout
+from mnist_tasks.plan import Plan
+from mnist_tasks.promotion import promote, release
+from mnist_tasks.promotion.decisions import Decision
+from mnist_tasks.promotion.gates import Thresholds
+from mnist_tasks.storage import Storage
+from tests.candidates import nudged, train, train_run
+
+# A few seconds of training are enough for these.
+LENIENT = Thresholds(accuracy=0.9, recall=0.8)
+START = datetime(2026, 11, 24, 2, 0, 5, tzinfo=UTC)
+
+
+@pytest.fixture(scope="session")
+def models(mnist: Dataset) -> MappingProxyType[str, Weights]:
+    """`good` is better than `fair`, `close` is as good as `good`, `bad` passes no gate."""
+    good = train(mnist, seed=1, steps=600)
+    return MappingProxyType(
+        {
+            "good": good,
+            "close": nudged(good),
+            "fair": train(mnist, seed=3, steps=120),
+            "bad": train(mnist, seed=4, steps=10),
+        }
+    )
+
+
+@dataclass(frozen=True)
+class World:
+    """One bucket, and what happens in it. Each night is a day after the one before."""
+
+    storage: Storage
+    layout: Layout
+    dataset: Dataset
+    models: MappingProxyType[str, Weights]
+
+    def at(self, storage: Storage) -> World:
+        """The same bucket through another client."""
+        return replace(self, storage=storage)
+
+    def train(self, night: int, *names: str, **config: object) -> tuple[Plan, Sequence[Manifest]]:
+        """A run up to the end of its training; its candidates are the models of these names."""
+        return train_run(
+            self.storage,
+            self.layout,
+            f"night {night}",
+            [self.models[name] for name in names],
+            dataset=self.dataset,
+            dataset_sha256=REBUILT_FILE.sha256,
+            now=self.time(night),
+            **config,
+        )
+
+    def promote(self, plan: Plan, *, later: int = 0, thresholds: Thresholds = LENIENT) -> Decision:
+        """The step under test, an hour after the plan."""
+        now = plan.created + timedelta(hours=1, seconds=later)
+        return promote.promote(self.storage, self.layout, plan.run, now=now, thresholds=thresholds)
+
+    def night(self, number: int, *names: str, **config: object) -> Decision:
+        """A whole run."""
+        return self.promote(self.train(number, *names, **config)[0])
+
+    def rollback(
+        self, to: str, *, slug: str = "rollback-1", reason: str = "the new one is wrong", night: int = 9
+    ) -> Decision:
+        """The other step under test."""
+        return release.rollback(self.storage, self.layout, to=to, reason=reason, slug=slug, now=self.time(night))
+
+    def champion(self) -> str | None:
+        """Who is in service, as consumers see it."""
+        found = release.read_champion(self.storage, self.layout)
+        return found.name if found else None
+
+    @staticmethod
+    def time(night: int) -> datetime:
+        return START + timedelta(days=night)
+
+
+@pytest.fixture
+def world(
+    storage: Storage, mnist: Dataset, models: MappingProxyType[str, Weights], monkeypatch: pytest.MonkeyPatch
+) -> World:
+    """An empty bucket.
+
+    Hundreds of decisions would take minutes to read the same 55 MB from S3 and to ask the same models about the same
+    images: the data set is at hand here, and each model's answers are computed once.
+    """
+
+    def load(storage: Storage, layout: Layout, sha256: str) -> Any:
+        assert sha256 == REBUILT_FILE.sha256
+        return mnist
+
+    for step in (promote, release):
+        monkeypatch.setattr(step, "load", load)
+        monkeypatch.setattr(step, "predict", _remembered)
+    return World(storage, Layout(), mnist, models)
+
+
+_answers: dict[tuple[bytes, int], Any] = {}
+
+
+def _remembered(weights: Weights, images: Any) -> Any:
+    """Test and validation images differ in number, so that tells them apart."""
+    key = (weights.hidden_kernel.tobytes(), len(images))
+    if key not in _answers:
+        _answers[key] = predict(weights, images)
+    return _answers[key]
+
+
+def pick(world: World, plan: Plan) -> Manifest:
+    """The best candidate of a run."""
+    return plans.pick_best(world.storage, world.layout, plan.run)

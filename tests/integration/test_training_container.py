@@ -1,0 +1,239 @@
+"""The training container as ECS starts it: a process, its environment, a real S3 endpoint, the real data set."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+import localcloud
+from mnist_tasks import checkpoints, inference
+from mnist_tasks.config import TrainingJob
+from mnist_tasks.dataset import Dataset, split
+from mnist_tasks.layout import Layout
+from mnist_tasks.metrics import evaluate
+from mnist_tasks.storage import Storage, sha256_of
+
+ROOT = Path(__file__).resolve().parents[2]
+LAYOUT = Layout()
+
+
+@pytest.fixture
+def environment(cloud: localcloud.Cloud, tmp_path: Path) -> dict[str, str]:
+    """What a container has before its job is added: nothing of this process but the way to its programs."""
+    aws = {name: value for name, value in cloud.environment.items() if name.startswith("AWS_")}
+    return {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PYTHONPATH": str(ROOT), **aws}
+
+
+@pytest.fixture
+def job(storage: Storage, mnist_file: bytes) -> TrainingJob:
+    """One epoch on the real data set, which is in the bucket."""
+    sha256 = sha256_of(mnist_file)
+    storage.put(LAYOUT.dataset(sha256), mnist_file)
+    return job_for(storage.bucket, dataset_sha256=sha256)
+
+
+def job_for(bucket: str, **changes: object) -> TrainingJob:
+    values = {
+        "bucket": bucket,
+        "checkpoints_prefix": "checkpoints",
+        "run": "a-run-1",
+        "candidate": "mnist_model_20261124_020005",
+        "dataset_sha256": "0" * 64,
+        "seed": 7,
+        "epochs": 1,
+        "batch_size": 32,
+        "learning_rate": 0.001,
+        "validation_images": 6000,
+    }
+    return TrainingJob.model_validate(values | changes)
+
+
+def start(environment: Mapping[str, str], *options: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, *options, "-m", "mnist_tasks.training"],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def run(environment: Mapping[str, str], *options: str) -> tuple[int, str, str]:
+    """Exit code, stdout, stderr."""
+    with start(environment, *options) as process:
+        out, err = process.communicate(timeout=120)
+    return process.returncode, out, err
+
+
+def keys(storage: Storage, prefix: str = "checkpoints/") -> set[str]:
+    listed = storage.client.list_objects_v2(Bucket=storage.bucket, Prefix=prefix)
+    return {entry["Key"] for entry in listed.get("Contents", [])}
+
+
+def test_an_epoch_on_the_real_data_is_committed_with_figures_that_can_be_recomputed(
+    environment: dict[str, str], storage: Storage, job: TrainingJob, mnist: Dataset
+) -> None:
+    code, out, err = run(environment | job.to_environment())
+    assert (code, err) == (0, "")
+    assert "54,000 training and 6,000 validation images, 1 epochs, batch size 32" in out
+    assert "epoch 1/1  loss 0." in out
+    folder = f"checkpoints/{job.candidate}"
+    assert keys(storage) == {f"{folder}/{name}" for name in ("weights", "metrics.json", "manifest.json")}
+    assert out.endswith(f"manifest: s3://{storage.bucket}/{folder}/manifest.json\n")
+
+    manifest = checkpoints.read(storage, LAYOUT, job.candidate)
+    assert manifest.job == job
+    assert manifest.parameters == 101_770
+    assert manifest.validation_accuracy > 0.93
+    history = checkpoints.load_history(storage, manifest)
+    assert history.epochs[0].validation_accuracy == manifest.validation_accuracy
+    assert 0 < history.epochs[0].seconds <= history.seconds
+    assert history.peak_memory_mb < 1000
+
+    weights = inference.read_weights(checkpoints.load_weights(storage, manifest))
+    positions = split(mnist, job.validation_images).validation
+    recomputed = evaluate(inference.predict(weights, mnist.x_train[positions]), mnist.y_train[positions])
+    assert recomputed.accuracy == pytest.approx(manifest.validation_accuracy, abs=1.5 / 6000)
+    assert recomputed.loss == pytest.approx(manifest.validation_loss, abs=1e-5)
+
+
+def test_the_same_seed_gives_the_same_weights_in_another_process(
+    environment: dict[str, str], storage: Storage, job: TrainingJob
+) -> None:
+    twin = job.model_copy(update={"candidate": "mnist_model_20261124_020006"})
+    for one in (job, twin):
+        assert run(environment | one.to_environment())[0] == 0
+    first, second = (checkpoints.read(storage, LAYOUT, one.candidate) for one in (job, twin))
+    assert first.weights.sha256 == second.weights.sha256
+    assert first.validation_loss == second.validation_loss
+
+
+def commit_anything(storage: Storage, job: TrainingJob) -> None:
+    epoch = checkpoints.Epoch(epoch=1, seconds=1, loss=0.5, accuracy=0.9, validation_loss=0.4, validation_accuracy=0.92)
+    history = checkpoints.History(epochs=(epoch,), seconds=1, peak_memory_mb=1)
+    checkpoints.commit(
+        storage, LAYOUT, job, weights=b"committed before", history=history, parameters=1, now=datetime.now(UTC)
+    )
+
+
+def test_a_committed_job_ends_at_once_without_training_again(environment: dict[str, str], storage: Storage) -> None:
+    job = job_for(storage.bucket)
+    commit_anything(storage, job)
+    code, out, imported = run(environment | job.to_environment(), "-X", "importtime")
+    assert code == 0
+    assert f"{job.candidate} is committed already: nothing to do" in out
+    assert "epoch" not in out
+    assert "tensorflow" not in imported
+    assert storage.get(LAYOUT.weights(job.candidate)).body == b"committed before"
+
+
+def test_a_candidate_that_another_job_committed_is_refused_before_training(
+    environment: dict[str, str], storage: Storage
+) -> None:
+    commit_anything(storage, job_for(storage.bucket, run="another-run-2"))
+    code, out, err = run(environment | job_for(storage.bucket).to_environment())
+    assert (code, out) == (3, "")
+    assert "another-run-2" in err
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("MNIST_CANDIDATE", None),
+        ("MNIST_CANDIDATE", "mnist_model_20261124_020005_final"),
+        ("MNIST_EPOCHS", "0"),
+        ("MNIST_BATCH_SIZE", "many"),
+        ("MNIST_LEARNING_RATE", "nan"),
+        ("MNIST_RUN", "../x"),
+    ],
+)
+def test_a_bad_variable_is_refused_by_name_before_anything_heavy_is_imported(
+    tmp_path: Path, variable: str, value: str | None
+) -> None:
+    variables = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **job_for("some-bucket").to_environment()}
+    variables.pop(variable)
+    if value is not None:
+        variables[variable] = value
+    code, out, err = run(variables, "-X", "importtime")
+    message = "".join(line for line in err.splitlines(keepends=True) if not line.startswith("import time:"))
+    assert (code, out) == (2, "")
+    assert message.startswith("error: TrainingJob: ")
+    assert variable.removeprefix("MNIST_").lower() in message
+    assert "Traceback" not in message
+    assert not any(f" {module}\n" in err for module in ("tensorflow", "keras", "boto3", "numpy"))
+
+
+def test_an_endpoint_that_is_no_url_is_refused(environment: dict[str, str]) -> None:
+    variables = environment | job_for("some-bucket").to_environment() | {"AWS_ENDPOINT_URL": "nowhere"}
+    code, _, err = run(variables)
+    assert code == 2
+    assert err.startswith("error: no S3 client can be made: ")
+    assert "nowhere" in err
+    assert "AWS_ENDPOINT_URL" in err
+
+
+def test_an_endpoint_that_does_not_answer_is_named_and_may_be_tried_again(
+    environment: dict[str, str], closed_port: int
+) -> None:
+    endpoint = f"http://127.0.0.1:{closed_port}"
+    code, out, err = run(environment | job_for("some-bucket").to_environment() | {"AWS_ENDPOINT_URL": endpoint})
+    assert (code, out) == (4, "")
+    assert err.startswith(f"error: S3 did not answer at {endpoint}")
+    assert "Traceback" not in err
+
+
+def test_missing_credentials_are_refused(environment: dict[str, str]) -> None:
+    secrets = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+    variables = {name: value for name, value in environment.items() if name not in secrets}
+    code, _, err = run(variables | job_for("some-bucket").to_environment() | {"AWS_EC2_METADATA_DISABLED": "true"})
+    assert code == 2
+    assert "credentials" in err
+
+
+def test_a_missing_bucket_is_named(environment: dict[str, str]) -> None:
+    code, _, err = run(environment | job_for("no-such-bucket-here").to_environment())
+    assert code == 3
+    assert err.startswith("error: there is no bucket no-such-bucket-here")
+
+
+def test_a_missing_data_set_is_named(environment: dict[str, str], storage: Storage) -> None:
+    job = job_for(storage.bucket)
+    code, _, err = run(environment | job.to_environment())
+    assert code == 3
+    assert f"s3://{storage.bucket}/{LAYOUT.dataset(job.dataset_sha256)}" in err
+
+
+def test_a_data_set_that_is_not_what_its_hash_says_is_refused_before_training(
+    environment: dict[str, str], storage: Storage
+) -> None:
+    job = job_for(storage.bucket)
+    storage.put(LAYOUT.dataset(job.dataset_sha256), b"something else")
+    code, out, err = run(environment | job.to_environment())
+    assert (code, out) == (3, "")
+    assert sha256_of(b"something else") in err
+    assert job.dataset_sha256 in err
+    assert keys(storage) == set()
+
+
+@pytest.mark.parametrize("moment", ["before the first epoch", "between epochs"])
+def test_sigterm_ends_training_with_143_and_leaves_no_checkpoint(
+    environment: dict[str, str], storage: Storage, job: TrainingJob, moment: str
+) -> None:
+    lasting = job.model_copy(update={"epochs": 100})
+    with start(environment | lasting.to_environment()) as process:
+        assert process.stdout is not None
+        for line in process.stdout:  # ends, and fails below, should the process end by itself
+            if "training and" in line if moment == "before the first epoch" else line.startswith("epoch"):
+                break
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 143
+    assert err == "error: stopped by SIGTERM\n"
+    assert keys(storage) == set()

@@ -1,0 +1,121 @@
+"""Whole epochs of our own against the same epochs in plain Keras."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from mnist_tasks.checkpoints import History
+from mnist_tasks.errors import ConfigurationError
+from mnist_tasks.training.draws import kept_units, shuffled
+from mnist_tasks.training.loop import train
+from mnist_tasks.training.model import build_model, weights_file
+from tests.keras_reference import Examples, KerasSteps, as_keras_wants, digits
+
+TRAINING, VALIDATION = digits(600, seed=1), digits(200, seed=2)
+
+
+def trained(
+    *,
+    seed: int = 3,
+    epochs: int = 2,
+    batch_size: int = 32,
+    training: Examples = TRAINING,
+    validation: Examples = VALIDATION,
+    on_epoch: Callable[[History], None] = lambda history: None,
+    learning_rate: float = 0.001,
+) -> tuple[Any, History]:
+    model = build_model(seed, learning_rate=learning_rate)
+    history = train(model, training, validation, epochs=epochs, batch_size=batch_size, seed=seed, on_epoch=on_epoch)
+    return model, history
+
+
+@pytest.mark.parametrize(
+    "batch_size", [32, 50, 7, 600, 1000], ids=["last of 24", "none left", "last of 5", "one", "one, not full"]
+)
+def test_an_epoch_is_that_of_keras_and_a_partial_last_batch_counts_as_in_keras(batch_size: int) -> None:
+    """600 images in the same order under the same masks; the loss is the mean over images, not over batches."""
+    model, history = trained(epochs=1, batch_size=batch_size)
+    reference = KerasSteps(build_model(3))
+    order = shuffled(600, seed=3, epoch=1)
+    kept = kept_units(600, 128, 0.2, seed=3, epoch=1)
+    images, labels = as_keras_wants(TRAINING)[order], TRAINING.labels[order].astype(np.int32)
+    losses, right = 0.0, 0
+    for start in range(0, 600, batch_size):
+        batch = slice(start, start + batch_size)
+        loss, probabilities = reference.step(*map(tf.constant, (images[batch], labels[batch], kept[batch])))
+        losses += float(loss) * len(labels[batch])
+        right += int((probabilities.numpy().argmax(axis=1) == labels[batch]).sum())
+    assert history.epochs[0].loss == pytest.approx(losses / 600, abs=2e-5)
+    assert history.epochs[0].accuracy == pytest.approx(right / 600, abs=0.002)
+    for ours, theirs in zip(model.get_weights(), reference.model.get_weights(), strict=True):
+        assert ours == pytest.approx(theirs, abs=1e-4)  # free-running for up to 86 steps
+
+
+def test_validation_figures_and_the_weights_left_in_the_model_are_those_of_the_best_epoch() -> None:
+    # A learning rate so high that the last epoch is far from the best one.
+    model, history = trained(epochs=7, learning_rate=0.01)
+    assert history.best.epoch < 7
+    loss, accuracy = model.evaluate(as_keras_wants(VALIDATION), VALIDATION.labels, verbose=0)
+    assert (loss, accuracy) == pytest.approx((history.best.validation_loss, history.best.validation_accuracy), abs=1e-5)
+
+
+def test_fewer_epochs_of_the_same_seed_are_the_beginning_of_more() -> None:
+    """An epoch depends on the seed and its number, not on how many are to come."""
+    _, short = trained(epochs=2)
+    _, long = trained(epochs=3)
+    figures = [
+        [(e.loss, e.accuracy, e.validation_loss, e.validation_accuracy) for e in h.epochs] for h in (short, long)
+    ]
+    assert figures[0] == figures[1][:2]
+
+
+def test_the_same_seed_gives_the_same_bits_and_another_seed_others() -> None:
+    first, again, other = (weights_file(trained(seed=seed)[0]) for seed in (3, 3, 4))
+    assert first == again
+    assert first != other
+
+
+def test_training_learns() -> None:
+    _, history = trained(epochs=8)
+    assert history.best.validation_accuracy > 0.9
+    assert history.epochs[-1].loss < history.epochs[0].loss / 2
+
+
+def test_every_epoch_is_reported_as_soon_as_it_is_done() -> None:
+    seen: list[int] = []
+    _, history = trained(epochs=3, on_epoch=lambda so_far: seen.append(len(so_far.epochs)))
+    assert seen == [1, 2, 3]
+    assert [epoch.epoch for epoch in history.epochs] == [1, 2, 3]
+    assert history.seconds >= sum(epoch.seconds for epoch in history.epochs) > 0
+    assert 50 < history.peak_memory_mb < 20_000
+
+
+def test_validation_images_do_not_train() -> None:
+    """Other labels there: other figures, the same training."""
+    shifted = Examples(VALIDATION.pixels, ((VALIDATION.labels + 1) % 10).astype(np.uint8))
+    _, history = trained(epochs=1)
+    model, other = trained(epochs=1, validation=shifted)
+    assert other.epochs[0].loss == history.epochs[0].loss
+    assert other.epochs[0].validation_accuracy < history.epochs[0].validation_accuracy
+    assert np.array_equal(model.get_weights()[0], trained(epochs=1)[0].get_weights()[0])
+
+
+def test_pixels_that_light_up_only_in_validation_images_count_there() -> None:
+    """Their weights are never trained, but Keras would use them as they started."""
+    pixels = VALIDATION.pixels.copy()
+    dark = ~TRAINING.pixels.any(axis=0)
+    pixels[:, dark] = 255
+    spoilt = Examples(pixels, VALIDATION.labels)
+    model, history = trained(epochs=1, validation=spoilt)
+    loss, _ = model.evaluate(as_keras_wants(spoilt), spoilt.labels, verbose=0)
+    assert history.epochs[0].validation_loss == pytest.approx(loss, rel=1e-5)
+
+
+def test_training_that_diverges_says_so_and_how_to_mend_it() -> None:
+    with pytest.raises(ConfigurationError, match=r"diverged in epoch 1.*\n.*learning_rate"):
+        trained(epochs=1, learning_rate=1e38)

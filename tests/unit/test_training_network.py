@@ -1,0 +1,125 @@
+"""One step of our own against one step of Keras, from the same state."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from mnist_tasks.training.model import build_model
+from mnist_tasks.training.network import Network
+from tests.keras_reference import Floats, KerasSteps, as_keras_wants, digits
+
+
+def laid_out(arrays: list[Floats], columns: NDArray[np.intp]) -> tuple[Floats, Floats, Floats]:
+    """Four arrays of Keras in the shape of the network's three."""
+    hidden_kernel, hidden_bias, output_kernel, output_bias = arrays
+    return np.vstack([hidden_kernel[columns], hidden_bias]), output_kernel, output_bias
+
+
+def put_state(network: Network, columns: NDArray[np.intp], state: list[list[Floats]]) -> None:
+    for variables, arrays in zip(variables_of(network), state, strict=True):
+        for variable, array in zip(variables, laid_out(arrays, columns), strict=True):
+            variable.assign(array)
+
+
+def largest_difference(network: Network, columns: NDArray[np.intp], state: list[list[Floats]]) -> float:
+    differences = []
+    for variables, arrays in zip(variables_of(network), state, strict=True):
+        differences += [np.abs(v.numpy() - a).max() for v, a in zip(variables, laid_out(arrays, columns), strict=True)]
+    return float(max(differences))
+
+
+def variables_of(network: Network) -> tuple[list[Any], ...]:
+    return network.weights, network.first_moments, network.second_moments
+
+
+def lit_columns(examples: Any) -> NDArray[np.intp]:
+    return np.flatnonzero(examples.pixels.any(axis=0))
+
+
+def test_300_steps_each_equal_kerass_own_from_the_same_state() -> None:
+    """The tolerance is that of float32 sums in another order. Free-running loops would drift apart."""
+    examples = digits(32 * 30)
+    columns = lit_columns(examples)
+    assert len(columns) < 784 - 100
+    reference = KerasSteps(build_model(seed=3))
+    network = Network(reference.model, columns)
+    step, pixels = tf.function(network.step, autograph=False), network.pixels(examples)
+    powers, random = network.powers(range(1, 301)), np.random.RandomState(5)
+    worst = 0.0
+    for number in range(300):
+        batch = random.permutation(len(examples.labels))[:32]
+        kept = random.uniform(size=(32, 128)) >= 0.2
+        put_state(network, columns, reference.state())
+        labels = tf.constant(examples.labels[batch].astype(np.int32))
+        logits = step(tf.gather(pixels, batch), labels, tf.constant(kept), tf.constant(powers[number]))
+        images = as_keras_wants(examples)[batch]
+        loss, probabilities = reference.step(tf.constant(images), labels, tf.constant(kept))
+        worst = max(worst, largest_difference(network, columns, reference.state()))
+        assert tf.nn.softmax(logits).numpy() == pytest.approx(probabilities.numpy(), abs=5e-6)
+    assert worst < 5e-7
+    assert float(loss) < 1.5, "the steps were to be those of a training that gets somewhere"
+
+
+def test_left_out_columns_are_those_that_keras_would_not_move_either() -> None:
+    examples = digits(64)
+    dark = np.setdiff1d(np.arange(784), lit_columns(examples))
+    reference = KerasSteps(build_model(seed=3))
+    before = reference.model.get_weights()[0][dark]
+    images = as_keras_wants(examples)
+    for _ in range(20):
+        reference.step(tf.constant(images), tf.constant(examples.labels), tf.ones((64, 128), tf.bool))
+    assert np.array_equal(reference.model.get_weights()[0][dark], before)
+
+
+def test_logits_are_those_of_the_keras_model() -> None:
+    examples = digits(50)
+    model = build_model(seed=3)
+    network = Network(model, lit_columns(examples))
+    ours = tf.nn.softmax(network.logits(network.pixels(examples))).numpy()
+    images = as_keras_wants(examples)
+    assert ours == pytest.approx(model.predict(images, verbose=0), abs=1e-6)
+
+
+def test_weights_come_back_into_the_model_bit_for_bit_and_left_out_columns_keep_what_it_has() -> None:
+    columns = lit_columns(digits(50))
+    model, other = build_model(seed=3), build_model(seed=4)
+    Network(model, columns).write_into(other, Network(model, columns).values())
+    expected = [array.copy() for array in model.get_weights()]
+    dark = np.setdiff1d(np.arange(784), columns)
+    expected[0][dark] = build_model(seed=4).get_weights()[0][dark]
+    assert all(np.array_equal(a, b) for a, b in zip(expected, other.get_weights(), strict=True))
+
+
+def test_taken_values_do_not_follow_later_steps() -> None:
+    examples = digits(32)
+    network = Network(build_model(seed=3), lit_columns(examples))
+    taken = network.values()
+    kept = [array.copy() for array in taken]
+    network.step(
+        network.pixels(examples),
+        tf.constant(examples.labels.astype(np.int32)),
+        tf.ones((32, 128), tf.bool),
+        tf.constant(network.powers(range(1, 2))[0]),
+    )
+    assert all(np.array_equal(a, b) for a, b in zip(taken, kept, strict=True))
+    assert not np.array_equal(network.values()[0], kept[0])
+
+
+def test_adam_is_the_models_own() -> None:
+    """Learning rate and betas come from the compiled model, not from constants beside it."""
+    examples = digits(32)
+    moved = []
+    for learning_rate in (0.001, 0.002):
+        model = build_model(seed=3, learning_rate=learning_rate)
+        network = Network(model, lit_columns(examples))
+        labels = tf.constant(examples.labels.astype(np.int32))
+        powers = tf.constant(network.powers(range(1, 2))[0])
+        before = network.values()[1]
+        network.step(network.pixels(examples), labels, tf.ones((32, 128), tf.bool), powers)
+        moved.append(np.abs(network.values()[1] - before).max())
+    assert moved[1] == pytest.approx(2 * moved[0], rel=1e-3)
