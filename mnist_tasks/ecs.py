@@ -42,7 +42,7 @@ def failure_of(task: Mapping[str, Any], container: str) -> MnistError | None:
         task: One entry of DescribeTasks, with `lastStatus` STOPPED.
         container: Name of the container whose exit code counts.
     """
-    state = next((c for c in task.get("containers", []) if c.get("name") == container), {})
+    state: Mapping[str, Any] = next((c for c in task.get("containers", []) if c.get("name") == container), {})
     reason = state.get("reason") or task.get("stoppedReason") or "ECS gave no reason"
     code = state.get("exitCode")
     if task.get("stopCode") == "TaskFailedToStart" or code is None:

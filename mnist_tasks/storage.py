@@ -184,7 +184,7 @@ class Storage:
         if status in {401, 403}:
             return ConfigurationError(
                 f"S3 refused access to {uri}: {error}",
-                mend="check the credentials of aws_default and the role's policy (infra/mnist.yaml shows what is needed)",
+                mend="check the credentials of aws_default and the role's policy (infra/mnist.yaml has what is needed)",
             )
         if status >= 500 or status == 429 or code in {"SlowDown", "RequestTimeout", "Throttling"}:
             return TemporaryError(f"S3 could not serve {uri} now: {error}", mend="run the step again later")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Literal
@@ -49,18 +50,22 @@ def mortal(storage: Storage, *, fatal: int = 0, when: When = "before") -> Storag
     return replace(storage, client=MortalClient(storage.client, fatal=fatal, when=when))
 
 
+def listing(storage: Storage) -> dict[str, str]:
+    """Every object in the bucket with the MD5 of its content: without multipart uploads, that is what the ETag is."""
+    pages = storage.client.get_paginator("list_objects_v2").paginate(Bucket=storage.bucket)
+    return {found["Key"]: found["ETag"].strip('"') for page in pages for found in page.get("Contents", [])}
+
+
 def contents(storage: Storage) -> dict[str, bytes]:
     """Every object in the bucket."""
-    pages = storage.client.get_paginator("list_objects_v2").paginate(Bucket=storage.bucket)
-    keys = [found["Key"] for page in pages for found in page.get("Contents", [])]
-    return {key: storage.get(key).body for key in keys}
+    return {key: storage.get(key).body for key in listing(storage)}
 
 
 def restore(storage: Storage, before: dict[str, bytes]) -> None:
     """Bring the bucket back to what it held."""
-    now = contents(storage)
+    now = listing(storage)
     for key in now.keys() - before.keys():
         storage.client.delete_object(Bucket=storage.bucket, Key=key)
     for key, body in before.items():
-        if now.get(key) != body:
+        if now.get(key) != hashlib.md5(body).hexdigest():
             storage.put(key, body)

@@ -19,7 +19,7 @@ def main() -> None:
 
     sys.argv = ["airflow", "dags", "test", *arguments]
     try:
-        airflow()
+        airflow()  # type: ignore[no-untyped-call]
     finally:
         output.write_text(json.dumps(_outcome(arguments[0]), indent=1))
 

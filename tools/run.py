@@ -53,9 +53,7 @@ def main() -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="make run", description=f"Run {DAG} once on this machine.")
     parser.add_argument("--conf", default="{}", help="the run's parameters as JSON")
-    parser.add_argument(
-        "--home", type=Path, default=ROOT, help="where its state and results go (the checkout)"
-    )
+    parser.add_argument("--home", type=Path, default=ROOT, help="where its state and results go (the checkout)")
     return parser
 
 

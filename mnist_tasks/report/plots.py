@@ -71,7 +71,8 @@ def learning_curve(
             _line(axes, values, color=COLOURS["quiet"], linewidth=1, alpha=0.55)
         _line(axes, training, color=COLOURS["accent"], linewidth=1.3, dashes=(3, 2))
         _line(axes, chosen, color=COLOURS["accent"], linewidth=2.2)
-        _mark(axes, best_epoch, chosen[best_epoch - 1], f"{chosen[best_epoch - 1]:.{2 if unit else 3}f}{unit}")
+        label = f"{chosen[best_epoch - 1]:.{2 if unit else 3}f}{unit}"
+        _mark(axes, (best_epoch, chosen[best_epoch - 1]), label, below=quantity == "accuracy", last=len(chosen))
         _label_ends(axes, training, chosen, list(validation.values()))
         _epochs_below(axes, len(chosen))
         axes.margins(y=0.14)
@@ -177,14 +178,15 @@ def _line(axes: Axes, values: Sequence[float], **style: object) -> None:
     axes.plot(range(1, len(values) + 1), values, marker=marker, **style)  # type: ignore[arg-type]
 
 
-def _mark(axes: Axes, epoch: int, value: float, text: str) -> None:
-    axes.plot([epoch], [value], "o", color=COLOURS["accent"], markersize=7)
+def _mark(axes: Axes, point: tuple[int, float], text: str, *, below: bool, last: int) -> None:
+    """A dot with its value, on the side away from the training curve, clear of the words at the lines' ends."""
+    axes.plot(*zip(point, strict=True), "o", color=COLOURS["accent"], markersize=7)
     axes.annotate(
         text,
-        (epoch, value),
-        (0, 7),
+        point,
+        (0, -16 if below else 7),
         textcoords="offset points",
-        ha="center",
+        ha="right" if point[0] > 0.8 * last else "center",
         fontweight="bold",
         color=COLOURS["accent"],
     )

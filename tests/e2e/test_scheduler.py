@@ -1,4 +1,4 @@
-"""Under the scheduler: the nightly schedule and a trigger by REST with a JWT, candidates side by side, same DAG file."""
+"""Under the scheduler: the nightly schedule and a trigger by REST with a JWT, with the same DAG file."""
 
 import json
 import time

@@ -131,9 +131,7 @@ def test_a_history_that_was_changed_is_refused(storage: Storage, job: TrainingJo
         checkpoints.load_history(storage, committed)
 
 
-@pytest.mark.parametrize(
-    "body", [b"", b"not json", b"[]", b"{}", b'{"version": 2}', b"null", b"\xff\xfe", b'"text"']
-)
+@pytest.mark.parametrize("body", [b"", b"not json", b"[]", b"{}", b'{"version": 2}', b"null", b"\xff\xfe", b'"text"'])
 def test_a_manifest_that_is_none_is_refused(storage: Storage, job: TrainingJob, body: bytes) -> None:
     storage.put(LAYOUT.manifest(NAME), body)
     with pytest.raises(IntegrityError, match=r"manifest\.json"):

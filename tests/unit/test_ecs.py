@@ -37,7 +37,9 @@ def test_exit_code_0_is_success():
     assert failure_of(stopped(0), "trainer") is None
 
 
-@pytest.mark.parametrize(("code", "said"), [(2, "configuration"), (3, "data set is missing"), (1, "log"), (7, "exited with 7")])
+@pytest.mark.parametrize(
+    ("code", "said"), [(2, "configuration"), (3, "data set is missing"), (1, "log"), (7, "exited with 7")]
+)
 def test_an_exit_code_that_another_try_would_repeat_fails_for_good(code, said):
     error = failure_of(stopped(code), "trainer")
 

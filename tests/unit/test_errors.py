@@ -47,9 +47,7 @@ def test_what_would_only_fail_again_does_not(kind):
 
 def test_the_docstring_draws_the_whole_family():
     family = {
-        name
-        for name, value in vars(errors).items()
-        if isinstance(value, type) and issubclass(value, errors.MnistError)
+        name for name, value in vars(errors).items() if isinstance(value, type) and issubclass(value, errors.MnistError)
     }
 
     assert {name for name in family if name not in (errors.__doc__ or "")} == set()

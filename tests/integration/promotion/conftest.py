@@ -20,6 +20,7 @@ from mnist_tasks.promotion import promote, release
 from mnist_tasks.promotion.decisions import Decision
 from mnist_tasks.promotion.gates import Thresholds
 from mnist_tasks.storage import Storage
+from tests import candidates
 from tests.candidates import nudged, train, train_run
 
 # A few seconds of training are enough for these.
@@ -108,7 +109,8 @@ def world(
 
     for step in (promote, release):
         monkeypatch.setattr(step, "load", load)
-        monkeypatch.setattr(step, "predict", _remembered)
+    for user in (promote, release, candidates):
+        monkeypatch.setattr(user, "predict", _remembered)
     return World(storage, Layout(), mnist, models)
 
 

@@ -10,7 +10,7 @@ import pytest
 from mnist_tasks.errors import GateFailed
 from mnist_tasks.promotion import decisions
 from mnist_tasks.promotion.decisions import Decision
-from tests.faults import Killed, contents, mortal, restore
+from tests.faults import Killed, contents, listing, mortal, restore
 
 Step = Callable[[Any], Decision | None]
 
@@ -49,7 +49,7 @@ def test_killed_at_any_call_and_run_again_nothing_is_lost_or_doubled(world: Any,
     before = contents(world.storage)
     watched = mortal(world.storage)
     decision = step(world.at(watched))
-    undisturbed = contents(world.storage)
+    undisturbed = listing(world.storage)
     records = decisions.verify_chain(world.storage, world.layout)
 
     # To have died after a call is to die before the next one; only the last one has no next.
@@ -60,7 +60,7 @@ def test_killed_at_any_call_and_run_again_nothing_is_lost_or_doubled(world: Any,
             step(world.at(mortal(world.storage, fatal=fatal, when=when)))
         again = step(world)
         point = f"{when} call {fatal}, {watched.client.calls[fatal - 1]}"
-        assert contents(world.storage) == undisturbed, point
+        assert listing(world.storage) == undisturbed, point
         assert again == decision, point
         assert decisions.verify_chain(world.storage, world.layout) == records, point
 
