@@ -1,0 +1,30 @@
+"""What the documents say is what the code does."""
+
+from pathlib import Path
+
+import pytest
+
+from mnist_tasks.config import Settings
+
+ROOT = Path(__file__).resolve().parents[2]
+README = (ROOT / "README.md").read_text()
+
+
+@pytest.mark.parametrize(("name", "field"), list(Settings.model_fields.items()))
+def test_the_readme_lists_every_setting_with_its_default(name, field):
+    default = ",".join(field.default) if isinstance(field.default, tuple) else str(field.default)
+
+    (line,) = [line for line in README.splitlines() if line.startswith(f"| `MNIST_{name.upper()}` |")]
+    assert field.description in line
+    assert f"`{default}`" in line if default else line.endswith("|  |")
+
+
+def test_every_make_target_is_explained_and_every_target_the_readme_names_exists():
+    import re
+
+    makefile = (ROOT / "Makefile").read_text()
+    explained = set(re.findall(r"^([a-z]+):.*## ", makefile, re.MULTILINE))
+    declared = set(re.search(r"^\.PHONY: (.*)$", makefile, re.MULTILINE)[1].split())
+
+    assert explained == declared
+    assert set(re.findall(r"`?make ([a-z]+)\b(?! sure)", README)) <= explained
