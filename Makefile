@@ -19,7 +19,7 @@ down: ## stop what `make up` started
 	@test ! -x $(RUN) || $(RUN) -m tools.down
 
 test: .environment-dev ## all tests
-	@$(RUN) -m pytest $(ARGS)
+	@$(RUN) -m pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
 
 lint: .environment-dev ## style, types, direction of imports
 	@$(RUN) -m ruff check .

@@ -32,7 +32,7 @@ from mnist_wiring import (
 from mnist_ecs import TrainOperator
 from mnist_tasks.config import RunConfig
 
-DATASET = Asset("mnist-dataset", uri=f"s3://{SETTINGS.bucket}/datasets/mnist")
+DATASET = Asset(f"s3://{SETTINGS.bucket}/datasets/mnist")
 
 with DAG(
     dag_id="mnist_training",

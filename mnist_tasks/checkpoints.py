@@ -8,21 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Literal, Self, TypeVar
+from typing import Literal, Self
 
 from pydantic import AwareDatetime, Field, model_validator
 
 from mnist_tasks import __version__
 from mnist_tasks.config import Frozen, S3KeyPart, Sha256, TrainingJob
-from mnist_tasks.errors import ConfigurationError, IntegrityError, NotFoundError
+from mnist_tasks.errors import IntegrityError, NotFoundError
 from mnist_tasks.layout import Layout, final_name, is_final
-from mnist_tasks.storage import Storage, Stored, sha256_of, to_json
+from mnist_tasks.storage import Storage, Stored, parse, sha256_of, to_json
 
 WEIGHTS_TYPE = "application/x-hdf5"
 # The bucket's lifecycle removes what carries this tag: candidates, never finals.
 _EXPIRES = "stage=candidate"
-
-Content = TypeVar("Content", bound=Frozen)
 
 
 class StoredObject(Frozen):
@@ -255,19 +253,3 @@ def best(manifests: Iterable[Manifest]) -> Manifest:
     if chosen is None:
         raise NotFoundError("there is no candidate to choose from", mend="train one first")
     return chosen
-
-
-def parse(kind: type[Content], storage: Storage, stored: Stored) -> Content:
-    """The value that was stored as JSON, believed only if every field is what `kind` expects.
-
-    Raises:
-        IntegrityError: it is not.
-    """
-    mend = f"restore the previous version of {storage.uri(stored.key)} in S3"
-    content = stored.json()
-    try:
-        return kind.checked(content if isinstance(content, dict) else {"": content}, mend=mend)
-    except ConfigurationError as error:
-        raise IntegrityError(
-            f"{storage.uri(stored.key)} is not what it has to be: {error.problem}", mend=mend
-        ) from None

@@ -16,7 +16,7 @@ from mnist_tasks.checkpoints import Manifest
 from mnist_tasks.config import Frozen, RunConfig, S3KeyPart, Seed, Sha256, TrainingJob, derived_seed
 from mnist_tasks.errors import Conflict, IntegrityError, NotFoundError
 from mnist_tasks.layout import Layout, candidate_name, final_name, run_slug
-from mnist_tasks.storage import Storage, to_json
+from mnist_tasks.storage import Storage, parse, to_json
 
 # An hour's worth: nobody takes that many by accident, and a search without end would hide who did.
 _MAXIMUM_TRIES = 3600
@@ -135,7 +135,7 @@ def _find(storage: Storage, layout: Layout, slug: str) -> Plan | None:
     stored = storage.find(layout.run(slug, "plan.json"))
     if stored is None:
         return None
-    plan = checkpoints.parse(Plan, storage, stored)
+    plan = parse(Plan, storage, stored)
     if plan.run != slug:
         raise IntegrityError(
             f"{storage.uri(stored.key)} is the plan of run {plan.run}", mend="restore that object's previous version"

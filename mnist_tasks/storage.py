@@ -12,16 +12,19 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, ParamValidationError
 
+from mnist_tasks.config import Frozen
 from mnist_tasks.errors import ConfigurationError, Conflict, IntegrityError, MnistError, NotFoundError, TemporaryError
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 JSON = "application/json"
+
+Content = TypeVar("Content", bound=Frozen)
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,7 @@ class Stored:
         """
         try:
             return json.loads(self.body)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise IntegrityError(
                 f"{self.key} is not JSON ({error}); it starts with {self.body[:40]!r}",
                 mend="restore the object's previous version in S3",
@@ -210,3 +213,19 @@ def to_json(value: Any) -> bytes:
 def sha256_of(body: bytes) -> str:
     """Hexadecimal SHA-256."""
     return hashlib.sha256(body).hexdigest()
+
+
+def parse(kind: type[Content], storage: Storage, stored: Stored) -> Content:
+    """The value that was stored as JSON, believed only if every field is what `kind` expects.
+
+    Raises:
+        IntegrityError: it is not.
+    """
+    mend = f"restore the previous version of {storage.uri(stored.key)} in S3"
+    content = stored.json()
+    try:
+        return kind.checked(content if isinstance(content, dict) else {"": content}, mend=mend)
+    except ConfigurationError as error:
+        raise IntegrityError(
+            f"{storage.uri(stored.key)} is not what it has to be: {error.problem}", mend=mend
+        ) from None

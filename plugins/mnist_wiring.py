@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 SETTINGS = Settings.from_environment(os.environ)
 LAYOUT = Layout(SETTINGS.checkpoints_prefix)
 
-CHAMPION = Asset("mnist-champion", uri=f"s3://{SETTINGS.bucket}/{LAYOUT.champion}")
+# Assets are called by their URI: under a name of its own, an asset would stay inactive after a change of the bucket
+# until the scheduler has retired the old one.
+CHAMPION = Asset(f"s3://{SETTINGS.bucket}/{LAYOUT.champion}")
 # An alias, because a run that keeps the champion must not look like an update of it.
 RELEASED = AssetAlias("mnist-released")
 

@@ -16,12 +16,11 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from mnist_tasks.checkpoints import parse
 from mnist_tasks.config import Frozen, Sha256
 from mnist_tasks.errors import Conflict, IntegrityError, NotFoundError
 from mnist_tasks.layout import Layout
 from mnist_tasks.promotion.records import Champion, Decision
-from mnist_tasks.storage import Storage, Stored, sha256_of, to_json
+from mnist_tasks.storage import Storage, Stored, parse, sha256_of, to_json
 
 
 class Head(Frozen):

@@ -11,12 +11,11 @@ from collections.abc import Callable, Iterable
 from datetime import datetime
 
 from mnist_tasks import __version__
-from mnist_tasks.checkpoints import parse
 from mnist_tasks.errors import Conflict
 from mnist_tasks.layout import Layout
 from mnist_tasks.promotion.chain import START, Head, Link, append, newest, read_link, verify_chain, walk
 from mnist_tasks.promotion.records import Champion, Decision, Verdict
-from mnist_tasks.storage import Storage, to_json
+from mnist_tasks.storage import Storage, parse, to_json
 
 __all__ = ["Champion", "Decision", "Verdict", "find_of_run", "record", "verify_chain"]
 

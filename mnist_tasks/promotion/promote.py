@@ -45,7 +45,7 @@ def promote(
     update_champion(storage, layout)
     if decision.outcome == "rejected":
         raise GateFailed(
-            f"{decision.candidate} may not be promoted: {decision.reason}",
+            f"{decision.reason} ({decision.candidate} is not promoted)",
             mend="the champion stays in service; look in the report for what this run did otherwise, then train anew",
         )
     return decision

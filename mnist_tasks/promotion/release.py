@@ -13,7 +13,7 @@ from mnist_tasks.layout import Layout, is_final
 from mnist_tasks.metrics import Evaluation, evaluate
 from mnist_tasks.promotion import chain, decisions
 from mnist_tasks.promotion.decisions import Champion, Decision, Verdict
-from mnist_tasks.storage import Storage, to_json
+from mnist_tasks.storage import Storage, parse, to_json
 
 _TRIES = 20
 
@@ -25,7 +25,7 @@ def read_champion(storage: Storage, layout: Layout) -> Champion | None:
         IntegrityError: what is stored there is no such pointer.
     """
     stored = storage.find(layout.champion)
-    return checkpoints.parse(Champion, storage, stored) if stored else None
+    return parse(Champion, storage, stored) if stored else None
 
 
 def update_champion(storage: Storage, layout: Layout) -> None:

@@ -13,7 +13,7 @@ from mnist_tasks.metrics import Evaluation, wilson_interval
 from mnist_tasks.plan import Plan, read_plan
 from mnist_tasks.promotion import decisions
 from mnist_tasks.promotion.decisions import Decision
-from mnist_tasks.storage import Storage
+from mnist_tasks.storage import Storage, parse
 from mnist_tasks.validation import ValidationReport
 
 
@@ -96,7 +96,7 @@ def collect(storage: Storage, layout: Layout, slug: str) -> ReportData:
         bucket=storage.bucket,
         layout=layout,
         plan=plan,
-        validation=checkpoints.parse(ValidationReport, storage, validation),
+        validation=parse(ValidationReport, storage, validation),
         manifests=manifests,
         histories={manifest.name: checkpoints.load_history(storage, manifest) for manifest in manifests},
         decision=decision,

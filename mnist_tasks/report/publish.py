@@ -5,7 +5,7 @@ The mail takes its plots from S3, where the report's step has put them: so matpl
 
 from __future__ import annotations
 
-from mnist_tasks.checkpoints import StoredObject, parse
+from mnist_tasks.checkpoints import StoredObject
 from mnist_tasks.config import Frozen
 from mnist_tasks.dataset import load
 from mnist_tasks.layout import Layout
@@ -14,7 +14,7 @@ from mnist_tasks.report.data import collect, read_decision
 from mnist_tasks.report.mail import render_report_mail, render_rollback_mail
 from mnist_tasks.report.pictures import to_png
 from mnist_tasks.report.render import draw, render_html, to_dict
-from mnist_tasks.storage import Storage, sha256_of, to_json
+from mnist_tasks.storage import Storage, parse, sha256_of, to_json
 
 
 class _Published(Frozen, extra="ignore"):

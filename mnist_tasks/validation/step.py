@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TypeVar
 
-from mnist_tasks.config import Frozen
 from mnist_tasks.dataset import load
-from mnist_tasks.errors import ConfigurationError, IntegrityError, ValidationFailed
+from mnist_tasks.errors import ValidationFailed
 from mnist_tasks.layout import Layout
-from mnist_tasks.storage import Storage, Stored, to_json
+from mnist_tasks.storage import Storage, parse, to_json
 from mnist_tasks.validation.report import ValidationReport, validate
 from mnist_tasks.validation.statistics import Accepted
-
-Content = TypeVar("Content", bound=Frozen)
 
 
 def run(storage: Storage, layout: Layout, slug: str, dataset_sha256: str, now: datetime) -> ValidationReport:
@@ -46,19 +42,19 @@ def _passed_before(storage: Storage, layout: Layout, slug: str, dataset_sha256: 
     stored = storage.find(_report_key(layout, slug))
     if stored is None:
         return None
-    report = _parsed(ValidationReport, storage, stored)
+    report = parse(ValidationReport, storage, stored)
     return report if report.passed and report.dataset_sha256 == dataset_sha256 else None
 
 
 def _examine(storage: Storage, layout: Layout, dataset_sha256: str, now: datetime) -> ValidationReport:
     stored = storage.find(layout.accepted_dataset)
-    accepted = _parsed(Accepted, storage, stored) if stored else None
+    accepted = parse(Accepted, storage, stored) if stored else None
     return validate(load(storage, layout, dataset_sha256), dataset_sha256, accepted=accepted, now=now)
 
 
 def _accept(storage: Storage, layout: Layout, slug: str, report: ValidationReport) -> None:
     stored = storage.find(layout.accepted_dataset)
-    if stored and _parsed(Accepted, storage, stored).dataset_sha256 == report.dataset_sha256:
+    if stored and parse(Accepted, storage, stored).dataset_sha256 == report.dataset_sha256:
         return
     accepted = Accepted(dataset_sha256=report.dataset_sha256, run=slug, statistics=report.statistics)
     body = to_json(accepted.model_dump(mode="json"))
@@ -72,14 +68,3 @@ def _refusal(storage: Storage, layout: Layout, slug: str, report: ValidationRepo
             f". If the shift is wanted, delete {storage.uri(layout.accepted_dataset)}: then this data is the reference"
         )
     return ValidationFailed("; ".join(check.message for check in report.failures), mend=mend)
-
-
-def _parsed(kind: type[Content], storage: Storage, stored: Stored) -> Content:
-    mend = f"restore the previous version of {storage.uri(stored.key)}, or delete it"
-    content = stored.json()
-    try:
-        return kind.checked(content if isinstance(content, dict) else {"": content}, mend=mend)
-    except ConfigurationError as error:
-        raise IntegrityError(
-            f"{storage.uri(stored.key)} is not what this step writes: {error.problem}", mend=mend
-        ) from None

@@ -71,7 +71,7 @@ class Pipeline:
             aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
         )
 
-    def keys(self) -> set[str]:
+    def all_keys(self) -> set[str]:
         """Every key in the bucket."""
         pages = self.storage.client.get_paginator("list_objects_v2").paginate(Bucket=self.storage.bucket)
         return {entry["Key"] for page in pages for entry in page.get("Contents", [])}
@@ -86,7 +86,7 @@ class Pipeline:
 
     def decisions(self) -> list[dict[str, Any]]:
         """The chain of decisions, oldest first."""
-        records = sorted(key for key in self.keys() if key.startswith("decisions/0"))
+        records = sorted(key for key in self.all_keys() if key.startswith("decisions/0"))
         return [self.storage.get(key).json() for key in records]
 
 

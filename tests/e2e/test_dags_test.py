@@ -26,7 +26,7 @@ def first(pipeline):
 
 @pytest.fixture(scope="module")
 def keys_after_first(pipeline, first):
-    return pipeline.keys()
+    return pipeline.all_keys()
 
 
 def test_the_run_is_green_from_download_to_mail(first):
@@ -125,7 +125,7 @@ def weights_of(pipeline, outcome):
 
 
 def test_a_later_run_makes_new_candidates_a_new_final_and_a_new_decision(pipeline, keys_after_first, second):
-    new = pipeline.keys() - keys_after_first
+    new = pipeline.all_keys() - keys_after_first
 
     assert second.status == 0, second.log[-3000:]
     assert len([key for key in new if re.fullmatch(rf"checkpoints/{NAME}/manifest\.json", key)]) == 1
@@ -148,7 +148,7 @@ def test_the_recorded_seed_repeats_a_run_to_the_bit(pipeline, first, second):
 
 
 def test_a_rollback_puts_an_earlier_final_back_and_mails_why(pipeline, first, second):
-    finals = sorted({key.split("/")[1] for key in pipeline.keys() if re.match(rf"checkpoints/{NAME}_final/", key)})
+    finals = sorted({key.split("/")[1] for key in pipeline.all_keys() if re.match(rf"checkpoints/{NAME}_final/", key)})
     champion = pipeline.storage.get("checkpoints/champion.json").json()["name"]
     target = next(name for name in finals if name != champion)
 

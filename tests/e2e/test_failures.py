@@ -74,7 +74,7 @@ def assert_failed_at(outcome, step):
 
 
 def test_an_unknown_key_in_the_conf_is_refused_before_anything_is_written(pipeline):
-    before = pipeline.keys()
+    before = pipeline.all_keys()
 
     outcome = pipeline.run({"epoch": 3})
 
@@ -83,7 +83,7 @@ def test_an_unknown_key_in_the_conf_is_refused_before_anything_is_written(pipeli
     assert "failed at download" in mail["Subject"]
     assert "'epoch'" in text
     assert "known are epochs" in text
-    assert pipeline.keys() == before
+    assert pipeline.all_keys() == before
 
 
 def test_an_unreachable_endpoint_is_named_tried_again_and_mailed(pipeline, closed_port):
@@ -179,7 +179,7 @@ def test_a_container_that_commits_nothing_does_not_count_as_trained(pipeline, ta
 
 def test_a_model_below_the_gates_gets_no_final_and_the_champion_stays(pipeline):
     pipeline.run({"candidates": 1})
-    before, champion = pipeline.keys(), pipeline.storage.get("checkpoints/champion.json").body
+    before, champion = pipeline.all_keys(), pipeline.storage.get("checkpoints/champion.json").body
 
     outcome = pipeline.run({**SHORT, "learning_rate": 0.000001})
 
@@ -187,7 +187,7 @@ def test_a_model_below_the_gates_gets_no_final_and_the_champion_stays(pipeline):
     mail, text = failure_mail(pipeline, outcome)
     assert "failed at promote" in mail["Subject"]
     assert "97.5" in text
-    assert [key for key in pipeline.keys() - before if "_final/" in key] == []
+    assert [key for key in pipeline.all_keys() - before if "_final/" in key] == []
     assert pipeline.storage.get("checkpoints/champion.json").body == champion
     assert pipeline.decisions()[-1]["outcome"] == "rejected"
 
@@ -202,12 +202,11 @@ class Refusing(Sink):
         return "250 OK"
 
 
-def test_a_refused_recipient_is_named_and_fails_the_run(pipeline):
-    server = Controller(Refusing(), hostname="127.0.0.1", port=0)
+def test_a_refused_recipient_is_named_and_fails_the_run(pipeline, closed_port):
+    server = Controller(Refusing(), hostname="127.0.0.1", port=closed_port)
     server.start()
     try:
-        port = server.server.sockets[0].getsockname()[1]
-        connection = {"conn_type": "smtp", "host": "127.0.0.1", "port": port}
+        connection = {"conn_type": "smtp", "host": "127.0.0.1", "port": closed_port}
         extra = {"disable_ssl": True, "disable_tls": True}
         outcome = pipeline.run(
             {"candidates": 1, "recipients": ["stranger@example.com"]},

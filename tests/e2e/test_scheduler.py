@@ -1,6 +1,7 @@
 """Under the scheduler: the nightly schedule and a trigger by REST with a JWT, with the same DAG file."""
 
 import json
+import re
 import time
 import urllib.error
 import urllib.request
@@ -39,10 +40,10 @@ class Api:
         with urllib.request.urlopen(request, data, timeout=30) as answer:
             return json.load(answer)
 
-    def await_run(self, run_id):
+    def await_run(self, run_id, dag_id="mnist_training"):
         """The run's end state and its task instances."""
         deadline = time.monotonic() + DEADLINE
-        path = f"/api/v2/dags/mnist_training/dagRuns/{run_id}"
+        path = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}"
         while (run := self.get(path))["state"] not in {"success", "failed"}:
             assert time.monotonic() < deadline, f"{run_id} is still {run['state']}"
             time.sleep(0.5)
@@ -110,11 +111,13 @@ def test_the_containers_lines_are_in_the_airflow_task_log(airflow, nightly):
     assert "epoch 10/10" in json.dumps(airflow.get(path))
 
 
-def test_the_assets_record_what_was_made(airflow, nightly):
-    events = airflow.get("/api/v2/assets/events")["asset_events"]
+def extra_of_newest_event(airflow, name):
+    events = [event for event in airflow.get("/api/v2/assets/events")["asset_events"] if event["name"].endswith(name)]
+    return max(events, key=lambda event: event["timestamp"])["extra"]
 
-    extras = {event["name"]: event["extra"] for event in events}
-    assert extras["mnist-dataset"]["sha256"]
+
+def test_the_data_sets_asset_records_what_was_downloaded(airflow, nightly):
+    assert re.fullmatch("[0-9a-f]{64}", extra_of_newest_event(airflow, "/datasets/mnist")["sha256"])
 
 
 def test_the_nightly_report_is_mailed(pipeline, nightly):
@@ -136,6 +139,21 @@ def test_a_trigger_by_rest_runs_with_its_parameters(airflow, nightly, pipeline):
     assert run["state"] == "success", states(tasks)
     plan = pipeline.storage.get(f"runs/{run_slug('mnist_training', run_id)}/plan.json").json()
     assert (plan["seed"], len(plan["jobs"])) == (7, 1)
+
+
+def test_a_rollback_by_rest_moves_the_champion_and_updates_its_asset(airflow, nightly, pipeline):
+    champion = pipeline.storage.get("checkpoints/champion.json").json()["name"]
+    finals = {key.split("/")[1] for key in pipeline.all_keys() if key.endswith("_final/manifest.json")}
+    target = max(finals - {champion})
+    airflow.patch("/api/v2/dags/mnist_rollback", {"is_paused": False})
+    body = {"logical_date": None, "conf": {"to": target, "reason": "the end-to-end test wants it"}}
+
+    run_id = airflow.post("/api/v2/dags/mnist_rollback/dagRuns", body)["dag_run_id"]
+    run, tasks = airflow.await_run(run_id, "mnist_rollback")
+
+    assert run["state"] == "success", states(tasks)
+    assert pipeline.storage.get("checkpoints/champion.json").json()["name"] == target
+    assert target in json.dumps(extra_of_newest_event(airflow, "/checkpoints/champion.json"))
 
 
 def test_a_value_outside_the_forms_bounds_is_refused_before_a_run_exists(airflow):

@@ -105,8 +105,9 @@ def test_a_repeated_compare_and_set_with_the_same_content_succeeds(storage):
     storage.replace("key", b"2", etag=etag)
 
 
-def test_what_is_not_json_is_refused_with_its_key(storage):
-    storage.put("key", b"{half")
+@pytest.mark.parametrize("body", [b"{half", b"\xff\xfe", b"[" * 100_000], ids=["cut", "not text", "too deep"])
+def test_what_is_not_json_is_refused_with_its_key(storage, body):
+    storage.put("key", body)
 
     with pytest.raises(IntegrityError, match="key is not JSON"):
         storage.get("key").json()

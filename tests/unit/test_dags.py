@@ -91,7 +91,8 @@ def test_only_what_can_pass_is_tried_again(parsed, dag):
 def test_the_outlets_are_the_data_set_and_on_release_the_champion(training):
     outlets = {name: task["outlets"] for name, task in training["tasks"].items() if task["outlets"]}
 
-    assert outlets == {"download": ["mnist-dataset"], "promote": ["mnist-released"]}
+    bucket = "s3://contract-management-bucket-bkvww1ps"
+    assert outlets == {"download": [f"{bucket}/datasets/mnist"], "promote": ["mnist-released"]}
 
 
 def test_the_form_has_the_specifications_defaults(training):

@@ -77,11 +77,10 @@ class World:
         """A whole run."""
         return self.promote(self.train(number, *names, **config)[0])
 
-    def rollback(
-        self, to: str, *, slug: str = "rollback-1", reason: str = "the new one is wrong", night: int = 9
-    ) -> Decision:
-        """The other step under test."""
-        return release.rollback(self.storage, self.layout, to=to, reason=reason, slug=slug, now=self.time(night))
+    def rollback(self, to: str, *, slug: str = "rollback-1", reason: str = "it is wrong", later: int = 0) -> Decision:
+        """The other step under test, on the ninth day."""
+        now = self.time(9) + timedelta(seconds=later)
+        return release.rollback(self.storage, self.layout, to=to, reason=reason, slug=slug, now=now)
 
     def champion(self) -> str | None:
         """Who is in service, as consumers see it."""

@@ -61,7 +61,7 @@ def test_a_rollback_and_back_again_are_two_decisions(two: Any) -> None:
 def test_a_second_try_of_a_rollback_changes_nothing(two: Any) -> None:
     first = two.rollback(final(two, 1))
     before = contents(two.storage)
-    assert two.rollback(final(two, 1), night=10) == first
+    assert two.rollback(final(two, 1), later=600) == first
     assert contents(two.storage) == before
 
 
