@@ -30,7 +30,6 @@ with DAG(
     dag_id="mnist_rollback",
     description="Points the champion back to an earlier final",
     schedule=None,
-    start_date=datetime(2026, 1, 1, tzinfo=UTC),
     max_active_runs=1,
     default_args=DEFAULT_ARGS,
     params=form(RollbackConfig),

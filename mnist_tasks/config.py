@@ -144,8 +144,8 @@ class RunConfig(_Parameters):
     )
     release_rule: Literal["better", "not_worse"] = Field(
         "better",
-        description="`better`: the champion is replaced only by a significantly better model. `not_worse`: a justified "
-        "change of data or code may replace it if it is at most the margin worse.",
+        description="better: only a significantly better model replaces the champion. not_worse: a justified change "
+        "of data or code may replace it if it is at most half a percentage point worse.",
     )
     recipients: tuple[EmailAddress, ...] = Field(
         (), max_length=20, description="Who gets the report; empty: the deployment's recipients."

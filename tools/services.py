@@ -29,7 +29,7 @@ PARTS = {
 }
 PREFERRED_PORT = 8080
 START_SECONDS = 180.0
-STOP_SECONDS = 30.0
+STOP_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -50,18 +50,20 @@ class Services:
         return bool(self.parts) and all(part.is_alive() for part in self.parts.values())
 
     def stop(self) -> None:
-        """End every part and all that it started. Returns when they are gone."""
-        for part in self.parts.values():
-            if part.is_alive():
-                os.kill(part.pid, signal.SIGTERM)
-        for part in self.parts.values():
-            wait_until(lambda part=part: not part.is_alive(), STOP_SECONDS)  # type: ignore[misc]
-            # Each part leads a session of its own; what did not end with it (workers, a hung task) ends here.
+        """End every part and all that it started. Returns when they are gone.
+
+        The API server goes last: until then, a task that is about to end can still say so. The scheduler would wait for
+        its tasks without limit; a task that is cut short here is taken up again at the next start.
+        """
+        for name in reversed(PARTS):
+            part = self.parts[name]
+            part.terminate(STOP_SECONDS)
+            # Each part leads a session of its own; what did not end with it (workers, their tasks) ends here.
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(part.pid, signal.SIGKILL)
 
 
-def start(laptop: Laptop) -> Services:
+def start(laptop: Laptop, **environment: str) -> Services:
     """Start what does not run yet; returns once the UI answers and scheduler and DAG processor are healthy.
 
     Raises:
@@ -75,12 +77,13 @@ def start(laptop: Laptop) -> Services:
     laptop.migrate()
     port = _free_port(known.port if known else PREFERRED_PORT)
     url = f"http://127.0.0.1:{port}"
-    environment = laptop.environment(
+    variables = laptop.environment(
         AIRFLOW__API__BASE_URL=url,
         AIRFLOW__CORE__EXECUTION_API_SERVER_URL=f"{url}/execution/",
         MNIST_AIRFLOW_URL=url,
+        **environment,
     )
-    services = Services(port, {name: _start_part(laptop, name, port, environment) for name in PARTS})
+    services = Services(port, {name: _start_part(laptop, name, port, variables) for name in PARTS})
     (laptop.home / "services.json").write_text(json.dumps(asdict(services)))
     if not wait_until(lambda: not services.running or _healthy(services), START_SECONDS) or not services.running:
         services.stop()

@@ -5,9 +5,11 @@ import re
 import time
 import urllib.error
 import urllib.request
+from datetime import UTC, datetime
 
 import pytest
 
+from mnist_tasks.layout import run_slug
 from tools import services
 from tools.laptop import Laptop
 
@@ -54,7 +56,7 @@ class Api:
 def airflow(pipeline):
     """API server, scheduler and DAG processor over the one-machine cloud."""
     laptop = Laptop(pipeline.home / ".airflow" / "up", pipeline.laptop.cloud)
-    running = services.start(laptop)
+    running = services.start(laptop, MNIST_SCHEDULE="* * * * *")  # the next "night" is at most a minute away
     try:
         passwords = json.loads((laptop.home / "simple_auth_manager_passwords.json.generated").read_text())
         api = Api(running.url, passwords["admin"])
@@ -69,11 +71,26 @@ def airflow(pipeline):
 
 
 @pytest.fixture(scope="module")
-def nightly(airflow):
-    """Switched on, the scheduler makes up for the last night at once and for no earlier one."""
+def switched_on(airflow):
+    """When the DAG was taken out of its pause."""
+    now = datetime.now(UTC)
     airflow.patch("/api/v2/dags/mnist_training", {"is_paused": False})
+    return now
+
+
+@pytest.fixture(scope="module")
+def triggered(airflow, switched_on):
+    """A run that was triggered by REST."""
+    body = {"logical_date": None, "conf": {"candidates": 1, "seed": 7}}
+    return airflow.await_run(airflow.post("/api/v2/dags/mnist_training/dagRuns", body)["dag_run_id"])
+
+
+@pytest.fixture(scope="module")
+def nightly(airflow, triggered):
+    """The first run that the scheduler makes of its own accord."""
     deadline = time.monotonic() + DEADLINE
-    while not (runs := airflow.get("/api/v2/dags/mnist_training/dagRuns")["dag_runs"]):
+    path = "/api/v2/dags/mnist_training/dagRuns?run_type=scheduled&order_by=run_after"
+    while not (runs := airflow.get(path)["dag_runs"]):
         assert time.monotonic() < deadline, "the scheduler started no run"
         time.sleep(0.5)
     return airflow.await_run(runs[0]["dag_run_id"])
@@ -83,12 +100,22 @@ def states(tasks):
     return {(task["task_id"], task["map_index"]): task["state"] for task in tasks}
 
 
-def test_the_nightly_schedule_runs_the_pipeline(nightly):
-    run, tasks = nightly
+def test_a_trigger_by_rest_runs_with_its_parameters(triggered, pipeline):
+    run, tasks = triggered
 
-    assert run["run_type"] == "scheduled"
+    assert run["run_type"] == "manual"
     assert run["state"] == "success", states(tasks)
-    assert run["logical_date"].endswith("T02:00:00Z")
+    plan = pipeline.storage.get(f"runs/{run_slug('mnist_training', run['dag_run_id'])}/plan.json").json()
+    assert (plan["seed"], len(plan["jobs"])) == (7, 1)
+
+
+def test_the_schedule_runs_the_pipeline_at_its_minute_and_makes_up_for_none(nightly, switched_on):
+    run, tasks = nightly
+    slot = datetime.fromisoformat(run["logical_date"])
+
+    assert run["state"] == "success", states(tasks)
+    assert slot.second == 0
+    assert slot > switched_on
 
 
 def test_candidates_train_side_by_side(nightly):
@@ -121,24 +148,9 @@ def test_the_data_sets_asset_records_what_was_downloaded(airflow, nightly):
 
 
 def test_the_nightly_report_is_mailed(pipeline, nightly):
-    from mnist_tasks.layout import run_slug
-
     run, _ = nightly
 
     assert len(pipeline.mails(run_slug("mnist_training", run["dag_run_id"]))) == 1
-
-
-def test_a_trigger_by_rest_runs_with_its_parameters(airflow, nightly, pipeline):
-    from mnist_tasks.layout import run_slug
-
-    body = {"logical_date": None, "conf": {"candidates": 1, "seed": 7}}
-    run_id = airflow.post("/api/v2/dags/mnist_training/dagRuns", body)["dag_run_id"]
-
-    run, tasks = airflow.await_run(run_id)
-
-    assert run["state"] == "success", states(tasks)
-    plan = pipeline.storage.get(f"runs/{run_slug('mnist_training', run_id)}/plan.json").json()
-    assert (plan["seed"], len(plan["jobs"])) == (7, 1)
 
 
 def test_a_rollback_by_rest_moves_the_champion_and_updates_its_asset(airflow, nightly, pipeline):

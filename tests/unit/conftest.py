@@ -54,9 +54,10 @@ print(json.dumps({
             "params": {name: {"default": p.value, "schema": p.schema, "description": p.description}
                        for name, p in ((n, dag.params.get_param(n)) for n in dag.params)},
             "catchup": dag.catchup,
+            "start_date": dag.start_date,
             "max_active_runs": dag.max_active_runs,
-            "schedule": dag.schedule,
-            "timezone": str(dag.timezone),
+            "schedule": getattr(dag.schedule, "expression", dag.schedule),
+            "timezone": str(getattr(dag.schedule, "timezone", "")),
             "doc": dag.doc_md or "",
             "tags": sorted(dag.tags),
             "description": dag.description,

@@ -63,6 +63,7 @@ def test_a_failed_step_fails_the_run(training):
 def test_it_runs_every_night_in_utc_once_and_makes_up_for_nothing(training):
     assert training["schedule"] == "0 2 * * *"
     assert training["timezone"] == "UTC"
+    assert training["start_date"] is None
     assert training["catchup"] is False
     assert training["max_active_runs"] == 1
     assert training["timeout"] > 0
