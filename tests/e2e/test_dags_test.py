@@ -1,6 +1,7 @@
 """`airflow dags test`: the way through CI, from the download to the mail, and each way to fail."""
 
 import re
+from datetime import datetime
 
 import pytest
 
@@ -107,8 +108,13 @@ def test_the_report_is_one_self_contained_page(pipeline, first):
     assert "101,770" in html
 
 
-def test_what_the_container_prints_stands_in_the_task_log(first):
-    assert re.search(r"epoch +10/10", first.log)
+def test_what_the_container_prints_stands_in_the_task_log_while_it_runs(first):
+    """Airflow had logged the first epoch before the container ended the last one."""
+    line = r"^(\S+)Z \[info +\] \[(\d{4}-\d\d-\d\d) ([\d:]+),(\d+)\] epoch +%s/10 "
+    logged = datetime.fromisoformat(re.search(line % 1, first.log, re.MULTILINE)[1])
+    _, day, second, milliseconds = re.search(line % 10, first.log, re.MULTILINE).groups()
+
+    assert logged < datetime.fromisoformat(f"{day}T{second}.{milliseconds}")
 
 
 @pytest.fixture(scope="module")
