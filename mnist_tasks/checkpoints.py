@@ -44,18 +44,44 @@ class Epoch(Frozen):
     validation_accuracy: float = Field(ge=0, le=1)
 
 
-class History(Frozen):
-    """A whole training: its epochs, its wall-clock seconds and the high-water mark of its memory."""
+class Running(Frozen):
+    """Figures in the middle of the first epoch: means over all `images` of its first `batch` batches."""
 
+    batch: int = Field(ge=1, description="from 1")
+    images: int = Field(ge=1)
+    loss: float = Field(ge=0, allow_inf_nan=False)
+    accuracy: float = Field(ge=0, le=1)
+
+
+class History(Frozen):
+    """A whole training, or one up to its newest epoch.
+
+    `start` has figures from inside the first epoch, its first batch among them. `seconds` are those of the wall clock,
+    without what an interruption took or lost. `images_mb` is what the images that were trained and validated on take as
+    bytes; a MB has 1,000,000. `resumed_after` names the epochs after which training was interrupted and went on in
+    another process; the weights are the same as without.
+    """
+
+    start: tuple[Running, ...] = ()
     epochs: tuple[Epoch, ...] = Field(min_length=1)
     seconds: float = Field(ge=0, allow_inf_nan=False)
     peak_memory_mb: float = Field(ge=0, allow_inf_nan=False)
+    images_mb: float | None = Field(None, gt=0, allow_inf_nan=False)
+    resumed_after: tuple[int, ...] = ()
 
     @model_validator(mode="after")
     def _epochs_are_complete(self) -> Self:
         numbers = [epoch.epoch for epoch in self.epochs]
         if numbers != list(range(1, len(numbers) + 1)):
             raise ValueError(f"epochs are {numbers}, expected 1 to {len(numbers)} in order")
+        return self
+
+    @model_validator(mode="after")
+    def _resumed_where_an_epoch_ended(self) -> Self:
+        if list(self.resumed_after) != sorted(self.resumed_after) or not {*self.resumed_after} <= {
+            epoch.epoch for epoch in self.epochs
+        }:
+            raise ValueError(f"resumed after {self.resumed_after}, expected ascending numbers of its epochs")
         return self
 
     @property
@@ -79,6 +105,7 @@ class Manifest(Frozen):
     validation_accuracy: float = Field(ge=0, le=1)
     validation_loss: float = Field(ge=0, allow_inf_nan=False)
     code_version: str = Field(min_length=1)
+    resumed_after: tuple[int, ...] = ()
     promoted_from: str | None = None
 
     @model_validator(mode="after")
@@ -128,6 +155,7 @@ def commit(
             validation_accuracy=history.best.validation_accuracy,
             validation_loss=history.best.validation_loss,
             code_version=__version__,
+            resumed_after=history.resumed_after,
         )
         committed = _write(storage, layout, manifest, weights=weights, metrics=metrics)
     if committed.job != job:

@@ -10,7 +10,10 @@ Exit codes (`mnist_tasks.ecs` says what each of them means to a retry):
     2: the configuration was refused: a variable, a parameter that training diverges with, access to the bucket.
     3: what S3 holds was refused: there is no such bucket or data set, or it is not what its hash or name says.
     4: S3 could not be used: it did not answer, was overloaded, or somebody else wrote first.
-    143: SIGTERM: a Spot interruption, or a person. Started again, the same job ends in the same checkpoint.
+    143: SIGTERM: a Spot interruption, or a person.
+
+Whatever ended it, the same job started again goes on after the last whole epoch (`mnist_tasks.training.resume`) and
+ends in the same weights, to the bit, on the same kind of machine.
 """
 
 from __future__ import annotations
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
     from mnist_tasks.layout import Layout
     from mnist_tasks.storage import Storage
     from mnist_tasks.training.examples import Examples
+    from mnist_tasks.training.state import State
 
 # Imports that cost time stand in the functions below: a bad variable is refused in a blink, and a missing bucket or a
 # bad data set before TensorFlow's two seconds.
@@ -65,6 +69,7 @@ def _stop(number: int, _frame: FrameType | None) -> None:
 def _run(job: TrainingJob) -> None:
     from mnist_tasks import checkpoints
     from mnist_tasks.layout import Layout
+    from mnist_tasks.training.resume import Resume
 
     storage, layout = _storage(job.bucket), Layout(job.checkpoints_prefix)
     manifest = checkpoints.find(storage, layout, job.candidate)
@@ -77,6 +82,8 @@ def _run(job: TrainingJob) -> None:
         )
     else:
         _say(f"{job.candidate} is committed already: nothing to do")
+    # Also in the second case: the earlier try may have been killed between the two.
+    Resume(storage, layout, job, _say).delete()
     _say(f"manifest: {storage.uri(layout.manifest(manifest.name))}")
 
 
@@ -105,12 +112,21 @@ def _train(storage: Storage, layout: Layout, job: TrainingJob) -> Manifest:
         f"{job.candidate}: {len(training.labels):,} training and {len(validation.labels):,} validation images, "
         f"{job.epochs} epochs, batch size {job.batch_size}, learning rate {job.learning_rate:g}, seed {job.seed}"
     )
+    from mnist_tasks.training.resume import Resume
     from mnist_tasks.training.runtime import start_tensorflow
 
+    resume = Resume(storage, layout, job, _say)
+    state = resume.load()
+    if state:
+        _say(f"resumed after epoch {len(state.history.epochs)} of {job.epochs}")
     start_tensorflow()
     from mnist_tasks import checkpoints
     from mnist_tasks.training.loop import train
     from mnist_tasks.training.model import build_model, weights_file
+
+    def on_epoch(state: State) -> None:
+        resume.save(state)
+        _say(progress_line(state.history, job.epochs))
 
     model = build_model(job.seed, learning_rate=job.learning_rate)
     history = train(
@@ -120,7 +136,8 @@ def _train(storage: Storage, layout: Layout, job: TrainingJob) -> Manifest:
         epochs=job.epochs,
         batch_size=job.batch_size,
         seed=job.seed,
-        on_epoch=lambda history: _say(progress_line(history, job.epochs)),
+        state=state,
+        on_epoch=on_epoch,
     )
     _say(f"best epoch {history.best.epoch}, {history.seconds:.1f} s, {history.peak_memory_mb:.0f} MB at most")
     return checkpoints.commit(
