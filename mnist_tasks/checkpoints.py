@@ -6,6 +6,7 @@ believe manifests only, and check every object against the SHA-256 in there.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Literal, Self, TypeVar
@@ -19,6 +20,7 @@ from mnist_tasks.layout import Layout, final_name, is_final
 from mnist_tasks.storage import Storage, Stored, sha256_of, to_json
 
 WEIGHTS_TYPE = "application/x-hdf5"
+_FLOAT32_BYTES = 4
 # The bucket's lifecycle removes what carries this tag: candidates, never finals.
 _EXPIRES = "stage=candidate"
 
@@ -89,6 +91,35 @@ class History(Frozen):
         """The epoch whose weights are kept: highest validation accuracy, then lower loss, then the earlier one."""
         return min(self.epochs, key=lambda epoch: (-epoch.validation_accuracy, epoch.validation_loss, epoch.epoch))
 
+    @property
+    def memory(self) -> Memory | None:
+        """None in histories that do not know how large their images were."""
+        if self.images_mb is None:
+            return None
+        return Memory(
+            peak_mb=self.peak_memory_mb,
+            images_mb=self.images_mb,
+            images_as_float32_mb=self.images_mb * _FLOAT32_BYTES,
+        )
+
+    def converged(self, validation_images: int) -> int:
+        """The epoch from which validation accuracy no longer rises.
+
+        That is the first one within a standard error of the best: on so few images, what comes later cannot be told
+        from luck (the one-standard-error rule of Breiman et al., Classification and Regression Trees, 1984).
+        """
+        best = self.best.validation_accuracy
+        enough = best - math.sqrt(best * (1 - best) / validation_images)
+        return next(epoch.epoch for epoch in self.epochs if epoch.validation_accuracy >= enough)
+
+
+class Memory(Frozen):
+    """What training took, in MB of 1,000,000 bytes: its peak, its images as kept and as Keras would keep them."""
+
+    peak_mb: float = Field(ge=0, allow_inf_nan=False)
+    images_mb: float = Field(gt=0, allow_inf_nan=False)
+    images_as_float32_mb: float = Field(gt=0, allow_inf_nan=False)
+
 
 class Manifest(Frozen):
     """What a checkpoint consists of, and how it came to be. `promoted_from` names the candidate of a final."""
@@ -106,6 +137,7 @@ class Manifest(Frozen):
     validation_loss: float = Field(ge=0, allow_inf_nan=False)
     code_version: str = Field(min_length=1)
     resumed_after: tuple[int, ...] = ()
+    memory: Memory | None = None
     promoted_from: str | None = None
 
     @model_validator(mode="after")
@@ -156,6 +188,7 @@ def commit(
             validation_loss=history.best.validation_loss,
             code_version=__version__,
             resumed_after=history.resumed_after,
+            memory=history.memory,
         )
         committed = _write(storage, layout, manifest, weights=weights, metrics=metrics)
     if committed.job != job:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from pathlib import Path
 
 import pytest
 
-from mnist_tasks import checkpoints, inference
+from mnist_tasks import checkpoints, inference, progress
 from mnist_tasks.config import TrainingJob
 from mnist_tasks.dataset import Dataset, split
 from mnist_tasks.metrics import evaluate
@@ -32,6 +33,7 @@ def test_an_epoch_on_the_real_data_is_committed_with_figures_that_can_be_recompu
     assert manifest.parameters == 101_770
     assert manifest.validation_accuracy > 0.93
     history = checkpoints.load_history(storage, manifest)
+    assert_progress_is_told(storage, job, history, out)
     assert history.epochs[0].validation_accuracy == manifest.validation_accuracy
     assert 0 < history.epochs[0].seconds <= history.seconds
     assert history.peak_memory_mb < 1000
@@ -41,6 +43,18 @@ def test_an_epoch_on_the_real_data_is_committed_with_figures_that_can_be_recompu
     recomputed = evaluate(inference.predict(weights, mnist.x_train[positions]), mnist.y_train[positions])
     assert recomputed.accuracy == pytest.approx(manifest.validation_accuracy, abs=1.5 / 6000)
     assert recomputed.loss == pytest.approx(manifest.validation_loss, abs=1e-5)
+
+
+def assert_progress_is_told(storage: Storage, job: TrainingJob, history: checkpoints.History, out: str) -> None:
+    """From the first batch on, on stdout and in S3, with the figures that the history keeps."""
+    points = [json.loads(line) for line in out.splitlines() if line.startswith("{")]
+    assert [point.get("batch") for point in points] == [1, 3, 10, 30, 100, 300, 1000, None, None]
+    assert [point["running_accuracy"] for point in points[:7]] == [running.accuracy for running in history.start]
+    assert points[7]["validation_accuracy"] == history.epochs[0].validation_accuracy
+    told = progress.find(storage, LAYOUT, job.run, job.candidate)
+    assert told is not None
+    assert told.done
+    assert told.history == history
 
 
 def test_the_same_seed_gives_the_same_weights_in_another_process(
@@ -96,7 +110,7 @@ def test_a_bad_variable_is_refused_by_name_before_anything_heavy_is_imported(
     message = "".join(line for line in err.splitlines(keepends=True) if not line.startswith("import time:"))
     assert (code, out) == (2, "")
     assert message.startswith("error: TrainingJob: ")
-    assert variable.removeprefix("MNIST_").lower() in message
+    assert f"{variable}: " in message
     assert "Traceback" not in message
     assert not any(f" {module}\n" in err for module in ("tensorflow", "keras", "boto3", "numpy"))
 
