@@ -6,6 +6,7 @@ believe manifests only, and check every object against the SHA-256 in there.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Literal, Self
@@ -19,6 +20,7 @@ from mnist_tasks.layout import Layout, final_name, is_final
 from mnist_tasks.storage import Storage, Stored, parse, sha256_of, to_json
 
 WEIGHTS_TYPE = "application/x-hdf5"
+_FLOAT32_BYTES = 4
 # The bucket's lifecycle removes what carries this tag: candidates, never finals.
 _EXPIRES = "stage=candidate"
 
@@ -42,12 +44,30 @@ class Epoch(Frozen):
     validation_accuracy: float = Field(ge=0, le=1)
 
 
-class History(Frozen):
-    """A whole training: its epochs, its wall-clock seconds and the high-water mark of its memory."""
+class Running(Frozen):
+    """Figures in the middle of the first epoch: means over all `images` of its first `batch` batches."""
 
+    batch: int = Field(ge=1, description="from 1")
+    images: int = Field(ge=1)
+    loss: float = Field(ge=0, allow_inf_nan=False)
+    accuracy: float = Field(ge=0, le=1)
+
+
+class History(Frozen):
+    """A whole training, or one up to its newest epoch.
+
+    `start` has figures from inside the first epoch, its first batch among them. `seconds` are those of the wall clock,
+    without what an interruption took or lost. `images_mb` is what the images that were trained and validated on take as
+    bytes; a MB has 1,000,000. `resumed_after` names the epochs after which training was interrupted and went on in
+    another process; the weights are the same as without.
+    """
+
+    start: tuple[Running, ...] = ()
     epochs: tuple[Epoch, ...] = Field(min_length=1)
     seconds: float = Field(ge=0, allow_inf_nan=False)
     peak_memory_mb: float = Field(ge=0, allow_inf_nan=False)
+    images_mb: float | None = Field(None, gt=0, allow_inf_nan=False)
+    resumed_after: tuple[int, ...] = ()
 
     @model_validator(mode="after")
     def _epochs_are_complete(self) -> Self:
@@ -56,10 +76,47 @@ class History(Frozen):
             raise ValueError(f"epochs are {numbers}, expected 1 to {len(numbers)} in order")
         return self
 
+    @model_validator(mode="after")
+    def _resumed_where_an_epoch_ended(self) -> Self:
+        if list(self.resumed_after) != sorted(self.resumed_after) or not {*self.resumed_after} <= {
+            epoch.epoch for epoch in self.epochs
+        }:
+            raise ValueError(f"resumed after {self.resumed_after}, expected ascending numbers of its epochs")
+        return self
+
     @property
     def best(self) -> Epoch:
         """The epoch whose weights are kept: highest validation accuracy, then lower loss, then the earlier one."""
         return min(self.epochs, key=lambda epoch: (-epoch.validation_accuracy, epoch.validation_loss, epoch.epoch))
+
+    @property
+    def memory(self) -> Memory | None:
+        """None in histories that do not know how large their images were."""
+        if self.images_mb is None:
+            return None
+        return Memory(
+            peak_mb=self.peak_memory_mb,
+            images_mb=self.images_mb,
+            images_as_float32_mb=self.images_mb * _FLOAT32_BYTES,
+        )
+
+    def converged(self, validation_images: int) -> int:
+        """The epoch from which validation accuracy no longer rises.
+
+        That is the first one within a standard error of the best: on so few images, what comes later cannot be told
+        from luck (the one-standard-error rule of Breiman et al., Classification and Regression Trees, 1984).
+        """
+        best = self.best.validation_accuracy
+        enough = best - math.sqrt(best * (1 - best) / validation_images)
+        return next(epoch.epoch for epoch in self.epochs if epoch.validation_accuracy >= enough)
+
+
+class Memory(Frozen):
+    """What training took, in MB of 1,000,000 bytes: its peak, its images as kept and as Keras would keep them."""
+
+    peak_mb: float = Field(ge=0, allow_inf_nan=False)
+    images_mb: float = Field(gt=0, allow_inf_nan=False)
+    images_as_float32_mb: float = Field(gt=0, allow_inf_nan=False)
 
 
 class Manifest(Frozen):
@@ -77,6 +134,8 @@ class Manifest(Frozen):
     validation_accuracy: float = Field(ge=0, le=1)
     validation_loss: float = Field(ge=0, allow_inf_nan=False)
     code_version: str = Field(min_length=1)
+    resumed_after: tuple[int, ...] = ()
+    memory: Memory | None = None
     promoted_from: str | None = None
 
     @model_validator(mode="after")
@@ -126,6 +185,8 @@ def commit(
             validation_accuracy=history.best.validation_accuracy,
             validation_loss=history.best.validation_loss,
             code_version=__version__,
+            resumed_after=history.resumed_after,
+            memory=history.memory,
         )
         committed = _write(storage, layout, manifest, weights=weights, metrics=metrics)
     if committed.job != job:

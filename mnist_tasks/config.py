@@ -21,6 +21,7 @@ EmailAddress = Annotated[
     str, StringConstraints(pattern=r"^[A-Za-z0-9._%+'-]{1,64}@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*$", max_length=254)
 ]
 S3KeyPart = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=100)]
+LearningRate = Annotated[float, Field(gt=0, le=1)]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 BucketName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")]
 
@@ -33,8 +34,8 @@ class Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     @classmethod
-    def checked(cls, values: Mapping[str, Any], *, mend: str) -> Self:
-        """Build from untrusted `values`.
+    def checked(cls, values: Mapping[str, Any], *, mend: str, names: Mapping[str, str] | None = None) -> Self:
+        """Build from untrusted `values`; `names` says what a field is called where they come from.
 
         Raises:
             ConfigurationError: every value that is missing, unknown or out of bounds, a line each.
@@ -42,11 +43,17 @@ class Frozen(BaseModel):
         try:
             return cls.model_validate(dict(values))
         except ValidationError as error:
-            lines = [
-                f"{'.'.join(map(str, e['loc'])) or 'value'}: {e['msg']} (came {e['input']!r:.80})"
-                for e in error.errors()
-            ]
+            lines = [f"{_place(e['loc'], names or {})}: {e['msg']} (came {_input(e)})" for e in error.errors()]
             raise ConfigurationError(f"{cls.__name__}: " + "; ".join(lines), mend=mend) from None
+
+
+def _place(location: tuple[int | str, ...], names: Mapping[str, str]) -> str:
+    return ".".join(names.get(str(part), str(part)) for part in location) or "value"
+
+
+def _input(error: Any) -> str:
+    # What pydantic calls the input of a missing field is all the others.
+    return "nothing" if error["type"] == "missing" else f"{error['input']!r:.80}"
 
 
 class Settings(Frozen):
@@ -133,7 +140,13 @@ class RunConfig(_Parameters):
 
     epochs: int = Field(10, ge=1, le=100, description="Passes over the training images.")
     batch_size: int = Field(32, ge=1, le=1024, description="Images per optimizer step.")
-    learning_rate: float = Field(0.001, gt=0, le=1, description="Adam's step size.")
+    learning_rate: LearningRate = Field(0.001, description="Adam's step size.")
+    learning_rates: tuple[LearningRate, ...] = Field(
+        (),
+        max_length=16,
+        description="Adam's step size of each candidate in turn, from the beginning again where there are more "
+        "candidates; empty: `learning_rate` for all.",
+    )
     candidates: int = Field(2, ge=1, le=16, description="Models trained side by side; the best one goes on.")
     validation_images: int = Field(
         6000, ge=1000, le=30000, description="Images split off the 60,000 training images to choose the best epoch by."
@@ -150,6 +163,11 @@ class RunConfig(_Parameters):
     recipients: tuple[EmailAddress, ...] = Field(
         (), max_length=20, description="Who gets the report; empty: the deployment's recipients."
     )
+
+    def learning_rate_of(self, number: int) -> float:
+        """The learning rate of candidate `number` (from 0)."""
+        rates = self.learning_rates or (self.learning_rate,)
+        return rates[number % len(rates)]
 
 
 class RollbackConfig(_Parameters):
@@ -181,7 +199,7 @@ class TrainingJob(Frozen):
     seed: Seed
     epochs: int = Field(ge=1, le=100)
     batch_size: int = Field(ge=1, le=1024)
-    learning_rate: float = Field(gt=0, le=1)
+    learning_rate: LearningRate
     validation_images: int = Field(ge=1000, le=30000)
 
     def to_environment(self) -> dict[str, str]:
@@ -197,7 +215,8 @@ class TrainingJob(Frozen):
         """
         names = {name: ENVIRONMENT_PREFIX + name.upper() for name in cls.model_fields}
         values = {name: environment[variable] for name, variable in names.items() if variable in environment}
-        return cls.checked(values, mend="set the MNIST_... environment variables of that name in the task's overrides")
+        mend = "set these environment variables in the task's overrides"
+        return cls.checked(values, mend=mend, names=names)
 
 
 def derived_seed(*parts: object) -> int:

@@ -7,7 +7,9 @@ checkpoints/mnist_model_YYYYMMDD_HHMMSS/             one candidate: weights, met
 checkpoints/mnist_model_YYYYMMDD_HHMMSS_final/       a promoted copy
 checkpoints/champion.json                            which final is in service
 decisions/00000001.json ...  decisions/head.json     the chain of decisions and the pointer to its newest record
-runs/<run slug>/...                                  plan, progress, report of one run
+runs/<run slug>/resume/mnist_model_...               where training goes on if it is killed; gone after the commit
+runs/<run slug>/progress/mnist_model_....json        figures so far, for whoever looks on
+runs/<run slug>/...                                  plan, report of one run
 ```
 
 >>> candidate_name(datetime(2026, 11, 24, 2, 0, 5, tzinfo=UTC))
@@ -118,5 +120,13 @@ class Layout:
         return "decisions/head.json"
 
     def run(self, slug: str, name: str) -> str:
-        """An object that belongs to one run: `plan.json`, `report.html`, `progress/...`."""
+        """An object that belongs to one run: `plan.json`, `report.html`."""
         return f"runs/{slug}/{name}"
+
+    def resume(self, slug: str, candidate: str) -> str:
+        """What an interrupted training of `candidate` goes on from."""
+        return self.run(slug, f"resume/{_checked_candidate(candidate)}")
+
+    def progress(self, slug: str, candidate: str) -> str:
+        """The figures of `candidate` so far; overwritten while it is trained."""
+        return self.run(slug, f"progress/{_checked_candidate(candidate)}.json")

@@ -81,7 +81,7 @@ def make_plan(
                 seed=derived_seed(seed, number),
                 epochs=config.epochs,
                 batch_size=config.batch_size,
-                learning_rate=config.learning_rate,
+                learning_rate=config.learning_rate_of(number),
                 validation_images=config.validation_images,
             )
             for number, name in enumerate(names)

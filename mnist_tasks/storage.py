@@ -139,6 +139,11 @@ class Storage:
                 **options,
             )
 
+    def delete(self, key: str) -> None:
+        """Remove an object; that there is none is no error. In a bucket with versions it can still be restored."""
+        with self._explained(key):
+            self.client.delete_object(Bucket=self.bucket, Key=key)
+
     def exists(self, key: str) -> bool:
         """Whether the object is there."""
         try:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import numpy.typing as npt
 
-from mnist_tasks.checkpoints import Epoch, History, Manifest, StoredObject
+from mnist_tasks.checkpoints import Epoch, History, Manifest, Running, StoredObject
 from mnist_tasks.config import RunConfig, TrainingJob, derived_seed
 from mnist_tasks.layout import Layout, candidate_name, final_name, run_slug
 from mnist_tasks.metrics import evaluate
@@ -88,7 +88,7 @@ def _job(slug: str, config: RunConfig, number: int) -> TrainingJob:
         seed=derived_seed(slug, number),
         epochs=config.epochs,
         batch_size=config.batch_size,
-        learning_rate=config.learning_rate,
+        learning_rate=config.learning_rate_of(number),
         validation_images=config.validation_images,
     )
 
@@ -108,6 +108,13 @@ def _history(epochs: int, number: int) -> History:
             )
             for epoch, accuracy in enumerate(curve, 1)
         ),
+        start=(
+            Running(batch=1, images=32, loss=2.4, accuracy=4 / 32),
+            Running(batch=10, images=320, loss=2.0, accuracy=0.3),
+            Running(batch=30, images=960, loss=1.3, accuracy=0.55),
+            Running(batch=100, images=3200, loss=0.8, accuracy=0.75),
+        ),
+        images_mb=47.04,
         seconds=1.5 * epochs,
         peak_memory_mb=590.4,
     )

@@ -52,6 +52,17 @@ def main() -> int:
     return 0
 
 
+def environment_of(lock: str) -> Path:
+    """The Python of `.venv-<lock>`, an environment that holds `requirements/<lock>.txt` and nothing else.
+
+    Raises:
+        SetupError: it cannot be made.
+    """
+    venv = ROOT / f".venv-{lock}"
+    _environment(venv, _find_python(), [f"requirements/{lock}.txt"])
+    return venv / "bin" / "python"
+
+
 def _find_python() -> str:
     """A Python that TensorFlow has wheels for, with venv and ensurepip; never one inside an environment."""
     asked = os.environ.get("PYTHON")

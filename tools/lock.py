@@ -20,6 +20,8 @@ LOCKS: dict[str, list[str]] = {
     "requirements/dev.txt": ["requirements/dev.in", "-c", "requirements.txt"],
     "requirements/cloud.txt": ["requirements/cloud.in"],
     "requirements/tools.txt": ["requirements/tools.in"],
+    "requirements/bench-torch.txt": ["requirements/bench-torch.in"],
+    "requirements/bench-jax.txt": ["requirements/bench-jax.in"],
 }
 
 

@@ -89,8 +89,9 @@ def _progress(line: str) -> str | None:
     if match := re.search(r"\[DAG TEST\] starting task_id=(\S+) map_index=(-?\d+)", line):
         task, index = match.groups()
         return f"  {task}" + (f" {index}" if index != "-1" else "")
-    if match := re.search(r"epoch +\d+/\d+ .*?(?=\s\[|$)", line):
-        return f"      {match.group()}"
+    # The `message` of the container's JSON line; Airflow's own JSON log would put a backslash before the quote.
+    if match := re.search(r"epoch +\d+/\d+ [^\"\\\[]*", line):
+        return f"      {match.group().rstrip()}"
     return None
 
 

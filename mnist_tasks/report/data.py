@@ -49,6 +49,11 @@ class ReportData:
         return next(manifest for manifest in self.manifests if manifest.name == self.decision.candidate)
 
     @property
+    def converged(self) -> int:
+        """The epoch from which its validation accuracy no longer rises."""
+        return self.histories[self.best.name].converged(self.best.job.validation_images)
+
+    @property
     def evaluation(self) -> Evaluation:
         """Its figures on the test images."""
         return self.decision.evaluation

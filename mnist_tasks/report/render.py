@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -15,6 +16,7 @@ from mnist_tasks.checkpoints import StoredObject
 from mnist_tasks.metrics import Evaluation
 from mnist_tasks.report import pictures, plots, words
 from mnist_tasks.report.data import ReportData
+from mnist_tasks.report.reference import reference_figures
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -89,6 +91,8 @@ def facts(data: ReportData) -> dict[str, Any]:
         "headline": words.headline(data),
         "reason": words.reason(data.decision),
         "mixups": mixups(data.evaluation),
+        "reference": reference_figures(data),
+        "resumed": words.resumed(data),
         "interval": f"{100 * low:.2f}% to {100 * high:.2f}%",
         "errors": data.evaluation.images - sum(row[i] for i, row in enumerate(data.evaluation.confusion)),
         "steps": words.next_steps(data),
@@ -127,6 +131,7 @@ def to_dict(data: ReportData, plots: Mapping[str, StoredObject]) -> dict[str, An
             "before_accuracy": data.champion_accuracy,
             "after": data.decision.champion_after,
         },
+        "reference": [asdict(figure) for figure in reference_figures(data)],
         "plan": data.plan.model_dump(mode="json"),
         "validation": data.validation.model_dump(mode="json"),
         "candidates": [

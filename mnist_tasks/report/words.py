@@ -82,6 +82,21 @@ def why_rejected(decision: Decision) -> str:
     return failed[0].sentence + more
 
 
+def resumed(data: ReportData) -> tuple[str, ...]:
+    """A sentence for each candidate whose training was interrupted."""
+    return tuple(
+        f"Training of {manifest.name} was interrupted and went on after {_epochs(manifest.resumed_after)}: its weights "
+        "are the same, to the bit, as without the interruption."
+        for manifest in data.manifests
+        if manifest.resumed_after
+    )
+
+
+def _epochs(numbers: tuple[int, ...]) -> str:
+    *others, last = map(str, numbers)
+    return f"epochs {', '.join(others)} and {last}" if others else f"epoch {last}"
+
+
 def repeat_command(plan: Plan) -> str:
     """The same candidates again: every value that a result depends on, and the seed that this run drew."""
     conf = plan.config.model_dump(mode="json", exclude={"recipients"}) | {"seed": plan.seed}

@@ -1,8 +1,9 @@
 """The training container: `python -m mnist_tasks.training` trains one candidate and commits its checkpoint to S3.
 
 Everything is said by environment variables: the job by `MNIST_...` (`mnist_tasks.config.TrainingJob`), AWS's region,
-credentials and endpoint by its own (`AWS_REGION`, `AWS_ENDPOINT_URL`...). Progress goes to stdout, one line an epoch;
-an expected failure is one error on stderr. A job whose manifest is committed already ends at once, with success.
+credentials and endpoint by its own (`AWS_REGION`, `AWS_ENDPOINT_URL`...). Progress goes to stdout and to S3
+(`mnist_tasks.training.telling`); an expected failure is one error on stderr. A job whose manifest is committed already
+ends at once, with success.
 
 Exit codes (`mnist_tasks.ecs` says what each of them means to a retry):
     0: the checkpoint is committed: its manifest is in S3.
@@ -10,7 +11,10 @@ Exit codes (`mnist_tasks.ecs` says what each of them means to a retry):
     2: the configuration was refused: a variable, a parameter that training diverges with, access to the bucket.
     3: what S3 holds was refused: there is no such bucket or data set, or it is not what its hash or name says.
     4: S3 could not be used: it did not answer, was overloaded, or somebody else wrote first.
-    143: SIGTERM: a Spot interruption, or a person. Started again, the same job ends in the same checkpoint.
+    143: SIGTERM: a Spot interruption, or a person.
+
+Whatever ended it, the same job started again goes on after the last whole epoch (`mnist_tasks.training.resume`) and
+ends in the same weights, to the bit, on the same kind of machine.
 """
 
 from __future__ import annotations
@@ -21,16 +25,21 @@ import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mnist_tasks.config import TrainingJob
 from mnist_tasks.errors import ConfigurationError, DataError, IntegrityError, MnistError, NotFoundError, is_temporary
 
 if TYPE_CHECKING:
-    from mnist_tasks.checkpoints import History, Manifest
+    from mnist_tasks.checkpoints import Manifest
     from mnist_tasks.layout import Layout
     from mnist_tasks.storage import Storage
     from mnist_tasks.training.examples import Examples
+    from mnist_tasks.training.resume import Resume
+    from mnist_tasks.training.state import State
+
+_PATIENT = {"connect_timeout": 5, "read_timeout": 60, "retries": {"mode": "standard", "total_max_attempts": 6}}
+_BRIEF = {"connect_timeout": 2, "read_timeout": 10, "retries": {"mode": "standard", "total_max_attempts": 2}}
 
 # Imports that cost time stand in the functions below: a bad variable is refused in a blink, and a missing bucket or a
 # bad data set before TensorFlow's two seconds.
@@ -65,11 +74,14 @@ def _stop(number: int, _frame: FrameType | None) -> None:
 def _run(job: TrainingJob) -> None:
     from mnist_tasks import checkpoints
     from mnist_tasks.layout import Layout
+    from mnist_tasks.training.resume import Resume
 
-    storage, layout = _storage(job.bucket), Layout(job.checkpoints_prefix)
+    storage, layout = _storage(job.bucket, _PATIENT), Layout(job.checkpoints_prefix)
+    # A client of its own for what training can do without: it must not wait long for an S3 that does not answer.
+    resume = Resume(_storage(job.bucket, _BRIEF), layout, job, _say)
     manifest = checkpoints.find(storage, layout, job.candidate)
     if manifest is None:
-        manifest = _train(storage, layout, job)
+        manifest = _train(storage, layout, job, resume)
     elif manifest.job != job:
         raise IntegrityError(
             f"{job.candidate} was committed already, by another job of run {manifest.run}",
@@ -77,21 +89,20 @@ def _run(job: TrainingJob) -> None:
         )
     else:
         _say(f"{job.candidate} is committed already: nothing to do")
+    # Also in the second case: the earlier try may have been killed between the two.
+    resume.delete()
     _say(f"manifest: {storage.uri(layout.manifest(manifest.name))}")
 
 
-def _storage(bucket: str) -> Storage:
+def _storage(bucket: str, config: Mapping[str, Any]) -> Storage:
     import boto3
     from botocore.config import Config
     from botocore.exceptions import BotoCoreError
 
     from mnist_tasks.storage import Storage
 
-    config = Config(
-        connect_timeout=5, read_timeout=60, retries={"mode": "standard", "max_attempts": 5}, user_agent_extra="mnist"
-    )
     try:
-        return Storage(boto3.client("s3", config=config), bucket)
+        return Storage(boto3.client("s3", config=Config(user_agent_extra="mnist", **config)), bucket)
     except (BotoCoreError, ValueError) as error:
         raise ConfigurationError(
             f"no S3 client can be made: {error}",
@@ -99,18 +110,28 @@ def _storage(bucket: str) -> Storage:
         ) from error
 
 
-def _train(storage: Storage, layout: Layout, job: TrainingJob) -> Manifest:
+def _train(storage: Storage, layout: Layout, job: TrainingJob, resume: Resume) -> Manifest:
     training, validation = _examples(storage, layout, job)
     _say(
         f"{job.candidate}: {len(training.labels):,} training and {len(validation.labels):,} validation images, "
         f"{job.epochs} epochs, batch size {job.batch_size}, learning rate {job.learning_rate:g}, seed {job.seed}"
     )
+    state = resume.load()
+    if state:
+        _say(f"resumed after epoch {len(state.history.epochs)} of {job.epochs}")
     from mnist_tasks.training.runtime import start_tensorflow
 
     start_tensorflow()
     from mnist_tasks import checkpoints
     from mnist_tasks.training.loop import train
     from mnist_tasks.training.model import build_model, weights_file
+    from mnist_tasks.training.telling import Telling
+
+    telling = Telling(resume.storage, layout, job, _say, images=len(training.labels), terminal=sys.stdout.isatty())
+
+    def on_epoch(state: State) -> None:
+        resume.save(state)
+        telling.epoch(state.history)
 
     model = build_model(job.seed, learning_rate=job.learning_rate)
     history = train(
@@ -120,9 +141,11 @@ def _train(storage: Storage, layout: Layout, job: TrainingJob) -> Manifest:
         epochs=job.epochs,
         batch_size=job.batch_size,
         seed=job.seed,
-        on_epoch=lambda history: _say(progress_line(history, job.epochs)),
+        state=state,
+        on_running=telling.running,
+        on_epoch=on_epoch,
     )
-    _say(f"best epoch {history.best.epoch}, {history.seconds:.1f} s, {history.peak_memory_mb:.0f} MB at most")
+    telling.end(history)
     return checkpoints.commit(
         storage,
         layout,
@@ -142,17 +165,6 @@ def _examples(storage: Storage, layout: Layout, job: TrainingJob) -> tuple[Examp
     loaded = dataset.load(storage, layout, job.dataset_sha256)
     split = dataset.split(loaded, job.validation_images)
     return Examples.of(loaded, split.training), Examples.of(loaded, split.validation)
-
-
-def progress_line(history: History, epochs: int) -> str:
-    """The newest epoch's figures, for people."""
-    newest = history.epochs[-1]
-    return (
-        f"epoch {newest.epoch:{len(str(epochs))}}/{epochs}"
-        f"  loss {newest.loss:.4f}  accuracy {newest.accuracy:.2%}"
-        f"  val_loss {newest.validation_loss:.4f}  val_accuracy {newest.validation_accuracy:.2%}"
-        f"  {newest.seconds:.1f} s"
-    )
 
 
 def _say(line: str) -> None:

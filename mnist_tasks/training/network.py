@@ -117,6 +117,19 @@ class Network:
         """A copy of the weights as they are now."""
         return tuple(weights.numpy().copy() for weights in self.weights)
 
+    def moments(self) -> tuple[tuple[NDArray[np.float32], ...], tuple[NDArray[np.float32], ...]]:
+        """A copy of Adam's first and second moments as they are now."""
+        first, second = (
+            tuple(moment.numpy().copy() for moment in moments) for moments in (self.first_moments, self.second_moments)
+        )
+        return first, second
+
+    def restore(self, *groups: Sequence[NDArray[np.float32]]) -> None:
+        """Put back what `values` and `moments` returned, three groups of arrays: as if the steps since had not been."""
+        for variables, arrays in zip((self.weights, self.first_moments, self.second_moments), groups, strict=True):
+            for variable, array in zip(variables, arrays, strict=True):
+                variable.assign(array)
+
     def write_into(self, model: Any, values: Sequence[NDArray[np.float32]]) -> None:
         """Put what `values` returned back where it came from; left-out columns keep what the model has there."""
         hidden, output, output_bias = values

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -10,7 +11,9 @@ import boto3
 import pytest
 
 import localcloud
-from mnist_tasks.storage import Storage
+from mnist_tasks.config import TrainingJob
+from mnist_tasks.storage import Storage, sha256_of
+from tests.container import LAYOUT, ROOT, job_for
 
 Clients = Callable[[str], Any]
 
@@ -52,3 +55,27 @@ def storage(aws: Clients) -> Storage:
     bucket = f"test-{uuid.uuid4().hex}"
     aws("s3").create_bucket(Bucket=bucket)
     return Storage(aws("s3"), bucket)
+
+
+@pytest.fixture(scope="session")
+def container_environment(
+    cloud: localcloud.Cloud, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[], dict[str, str]]:
+    """What a container has before its job is added: nothing of this process but the way to its programs."""
+    aws = {name: value for name, value in cloud.environment.items() if name.startswith("AWS_")}
+    home = str(tmp_path_factory.mktemp("home"))
+    return lambda: {"PATH": os.environ["PATH"], "HOME": home, "PYTHONPATH": str(ROOT), **aws}
+
+
+@pytest.fixture
+def environment(container_environment: Callable[[], dict[str, str]]) -> dict[str, str]:
+    """The same, for one test."""
+    return container_environment()
+
+
+@pytest.fixture
+def job(storage: Storage, mnist_file: bytes) -> TrainingJob:
+    """One epoch on the real data set, which is in the bucket."""
+    sha256 = sha256_of(mnist_file)
+    storage.put(LAYOUT.dataset(sha256), mnist_file)
+    return job_for(storage.bucket, dataset_sha256=sha256)

@@ -57,6 +57,13 @@ def test_every_job_carries_what_the_container_needs(storage: Storage) -> None:
     assert [job.seed for job in plan.jobs] == [derived_seed(7, 0), derived_seed(7, 1)]
 
 
+def test_candidates_take_learning_rates_in_turn_and_a_retry_gives_them_the_same(storage: Storage) -> None:
+    plan = make(storage, candidates=3, learning_rates=(0.001, 0.002))
+    assert [job.learning_rate for job in plan.jobs] == [0.001, 0.002, 0.001]
+    assert make(storage, candidates=3, learning_rates=(0.5,)).jobs == plan.jobs
+    assert read_plan(storage, LAYOUT, plan.run) == plan
+
+
 def test_without_a_seed_it_comes_from_the_run_and_is_recorded(storage: Storage) -> None:
     tonight, tomorrow = make(storage, "tonight"), make(storage, "tomorrow")
     assert tonight.seed == derived_seed(run_slug("mnist_training", "tonight"))

@@ -2,79 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
-import subprocess
-import sys
-from collections.abc import Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-import localcloud
-from mnist_tasks import checkpoints, inference
+from mnist_tasks import checkpoints, inference, progress
 from mnist_tasks.config import TrainingJob
 from mnist_tasks.dataset import Dataset, split
-from mnist_tasks.layout import Layout
 from mnist_tasks.metrics import evaluate
 from mnist_tasks.storage import Storage, sha256_of
-
-ROOT = Path(__file__).resolve().parents[2]
-LAYOUT = Layout()
-
-
-@pytest.fixture
-def environment(cloud: localcloud.Cloud, tmp_path: Path) -> dict[str, str]:
-    """What a container has before its job is added: nothing of this process but the way to its programs."""
-    aws = {name: value for name, value in cloud.environment.items() if name.startswith("AWS_")}
-    return {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PYTHONPATH": str(ROOT), **aws}
-
-
-@pytest.fixture
-def job(storage: Storage, mnist_file: bytes) -> TrainingJob:
-    """One epoch on the real data set, which is in the bucket."""
-    sha256 = sha256_of(mnist_file)
-    storage.put(LAYOUT.dataset(sha256), mnist_file)
-    return job_for(storage.bucket, dataset_sha256=sha256)
-
-
-def job_for(bucket: str, **changes: object) -> TrainingJob:
-    values = {
-        "bucket": bucket,
-        "checkpoints_prefix": "checkpoints",
-        "run": "a-run-1",
-        "candidate": "mnist_model_20261124_020005",
-        "dataset_sha256": "0" * 64,
-        "seed": 7,
-        "epochs": 1,
-        "batch_size": 32,
-        "learning_rate": 0.001,
-        "validation_images": 6000,
-    }
-    return TrainingJob.model_validate(values | changes)
-
-
-def start(environment: Mapping[str, str], *options: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, *options, "-m", "mnist_tasks.training"],
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def run(environment: Mapping[str, str], *options: str) -> tuple[int, str, str]:
-    """Exit code, stdout, stderr."""
-    with start(environment, *options) as process:
-        out, err = process.communicate(timeout=120)
-    return process.returncode, out, err
-
-
-def keys(storage: Storage, prefix: str = "checkpoints/") -> set[str]:
-    listed = storage.client.list_objects_v2(Bucket=storage.bucket, Prefix=prefix)
-    return {entry["Key"] for entry in listed.get("Contents", [])}
+from tests.container import LAYOUT, ROOT, commit_anything, job_for, keys, run, start, wait_for
 
 
 def test_an_epoch_on_the_real_data_is_committed_with_figures_that_can_be_recomputed(
@@ -93,6 +33,7 @@ def test_an_epoch_on_the_real_data_is_committed_with_figures_that_can_be_recompu
     assert manifest.parameters == 101_770
     assert manifest.validation_accuracy > 0.93
     history = checkpoints.load_history(storage, manifest)
+    assert_progress_is_told(storage, job, history, out)
     assert history.epochs[0].validation_accuracy == manifest.validation_accuracy
     assert 0 < history.epochs[0].seconds <= history.seconds
     assert history.peak_memory_mb < 1000
@@ -104,6 +45,18 @@ def test_an_epoch_on_the_real_data_is_committed_with_figures_that_can_be_recompu
     assert recomputed.loss == pytest.approx(manifest.validation_loss, abs=1e-5)
 
 
+def assert_progress_is_told(storage: Storage, job: TrainingJob, history: checkpoints.History, out: str) -> None:
+    """From the first batch on, on stdout and in S3, with the figures that the history keeps."""
+    points = [json.loads(line) for line in out.splitlines() if line.startswith("{")]
+    assert [point.get("batch") for point in points] == [1, 3, 10, 30, 100, 300, 1000, None, None]
+    assert [point["running_accuracy"] for point in points[:7]] == [running.accuracy for running in history.start]
+    assert points[7]["validation_accuracy"] == history.epochs[0].validation_accuracy
+    told = progress.find(storage, LAYOUT, job.run, job.candidate)
+    assert told is not None
+    assert told.done
+    assert told.history == history
+
+
 def test_the_same_seed_gives_the_same_weights_in_another_process(
     environment: dict[str, str], storage: Storage, job: TrainingJob
 ) -> None:
@@ -113,14 +66,6 @@ def test_the_same_seed_gives_the_same_weights_in_another_process(
     first, second = (checkpoints.read(storage, LAYOUT, one.candidate) for one in (job, twin))
     assert first.weights.sha256 == second.weights.sha256
     assert first.validation_loss == second.validation_loss
-
-
-def commit_anything(storage: Storage, job: TrainingJob) -> None:
-    epoch = checkpoints.Epoch(epoch=1, seconds=1, loss=0.5, accuracy=0.9, validation_loss=0.4, validation_accuracy=0.92)
-    history = checkpoints.History(epochs=(epoch,), seconds=1, peak_memory_mb=1)
-    checkpoints.commit(
-        storage, LAYOUT, job, weights=b"committed before", history=history, parameters=1, now=datetime.now(UTC)
-    )
 
 
 def test_a_committed_job_ends_at_once_without_training_again(environment: dict[str, str], storage: Storage) -> None:
@@ -165,7 +110,7 @@ def test_a_bad_variable_is_refused_by_name_before_anything_heavy_is_imported(
     message = "".join(line for line in err.splitlines(keepends=True) if not line.startswith("import time:"))
     assert (code, out) == (2, "")
     assert message.startswith("error: TrainingJob: ")
-    assert variable.removeprefix("MNIST_").lower() in message
+    assert f"{variable}: " in message
     assert "Traceback" not in message
     assert not any(f" {module}\n" in err for module in ("tensorflow", "keras", "boto3", "numpy"))
 
@@ -228,10 +173,7 @@ def test_sigterm_ends_training_with_143_and_leaves_no_checkpoint(
 ) -> None:
     lasting = job.model_copy(update={"epochs": 100})
     with start(environment | lasting.to_environment()) as process:
-        assert process.stdout is not None
-        for line in process.stdout:  # ends, and fails below, should the process end by itself
-            if "training and" in line if moment == "before the first epoch" else line.startswith("epoch"):
-                break
+        wait_for(process, *("training and",) if moment == "before the first epoch" else ("epoch ", "val_loss"))
         process.send_signal(signal.SIGTERM)
         _, err = process.communicate(timeout=60)
     assert process.returncode == 143

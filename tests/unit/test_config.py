@@ -61,6 +61,12 @@ def test_tasks_get_a_network_only_where_subnets_are_set():
         ("learning_rate", 0),
         ("learning_rate", float("nan")),
         ("learning_rate", 1.5),
+        ("learning_rates", [0]),
+        ("learning_rates", [0.001, 2]),
+        ("learning_rates", [float("nan")]),
+        ("learning_rates", ["fast"]),
+        ("learning_rates", 0.001),
+        ("learning_rates", [0.001] * 17),
         ("candidates", 17),
         ("validation_images", 60000),
         ("seed", -1),
@@ -98,8 +104,24 @@ def test_a_missing_variable_is_named():
     environment = JOB.to_environment()
     del environment["MNIST_SEED"]
 
-    with pytest.raises(ConfigurationError, match="seed: Field required"):
+    with pytest.raises(ConfigurationError, match=r"MNIST_SEED: Field required \(came nothing\)"):
         TrainingJob.from_environment(environment)
+
+
+def test_a_bad_variable_is_named_as_it_is_set():
+    environment = JOB.to_environment() | {"MNIST_EPOCHS": "0", "MNIST_CANDIDATE": "x"}
+
+    with pytest.raises(ConfigurationError) as caught:
+        TrainingJob.from_environment(environment)
+    assert "MNIST_EPOCHS: Input should be greater than or equal to 1 (came '0')" in caught.value.problem
+    assert "MNIST_CANDIDATE: String should match" in caught.value.problem
+
+
+def test_candidates_take_their_learning_rates_in_turn():
+    varied = RunConfig(learning_rates=(0.001, 0.002), learning_rate=0.5)
+
+    assert [varied.learning_rate_of(number) for number in range(5)] == [0.001, 0.002, 0.001, 0.002, 0.001]
+    assert [RunConfig(learning_rate=0.5).learning_rate_of(number) for number in range(2)] == [0.5, 0.5]
 
 
 def test_seeds_depend_on_all_parts_and_fit_31_bits():

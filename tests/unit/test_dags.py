@@ -101,6 +101,7 @@ def test_the_form_has_the_specifications_defaults(training):
         "epochs": 10,
         "batch_size": 32,
         "learning_rate": 0.001,
+        "learning_rates": [],
         "candidates": 2,
         "validation_images": 6000,
         "seed": None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
@@ -12,6 +13,7 @@ from mnist_tasks.checkpoints import StoredObject
 from mnist_tasks.errors import IntegrityError
 from mnist_tasks.metrics import wilson_interval
 from mnist_tasks.report import ReportData, draw, render_html, to_dict
+from mnist_tasks.report.reference import reference_figures
 from mnist_tasks.report.words import BIAS, repeat_command
 from mnist_tasks.storage import to_json
 from tests.decided_run import BEFORE, FIRST, KEPT, REJECTED, RELEASED, WORSE, decided_run, images
@@ -97,6 +99,40 @@ def test_the_page_tells_what_a_reader_asks_for() -> None:
         repeat_command(KEPT.plan),
     ):
         assert expected in text, expected
+
+
+def test_the_specifications_figures_stand_beside_the_measured_ones() -> None:
+    text = page(KEPT).text
+
+    for expected in (
+        "9.38% (3 of 32), chance 12.50% (4 of 32)",
+        "36.06% 30.00% after 10, 55.00% after 30 batches",
+        "about 0.45 to 0.07 0.40 to 0.04",
+        "from about epoch 5 on from epoch 8 on",
+        "97.75% 98.00% of the test images",
+        "188.16 MB 47.04 MB as bytes; as floats 188.16 MB",
+    ):
+        assert expected in text, expected
+
+
+def test_a_history_without_figures_of_its_start_leaves_those_out() -> None:
+    old = KEPT.histories[KEPT.best.name].model_copy(update={"start": (), "images_mb": None})
+    names = [figure.name for figure in reference_figures(replace(KEPT, histories={KEPT.best.name: old}))]
+
+    assert names == [
+        "Training loss, first to last epoch",
+        "Validation accuracy no longer rises",
+        "Accuracy at the end",
+    ]
+
+
+@pytest.mark.parametrize(("after", "words"), [((2,), "epoch 2"), ((1, 2, 5), "epochs 1, 2 and 5")])
+def test_an_interrupted_training_is_told(after: tuple[int, ...], words: str) -> None:
+    first, best = KEPT.manifests
+    data = replace(KEPT, manifests=(first.model_copy(update={"resumed_after": after}), best))
+
+    assert f"Training of {first.name} was interrupted and went on after {words}: its weights are" in page(data).text
+    assert "interrupted" not in page(KEPT).text
 
 
 def test_accuracy_of_the_champion_follows_from_the_paired_answers() -> None:

@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from mnist_tasks.checkpoints import History
+from mnist_tasks.checkpoints import History, Running
 from mnist_tasks.errors import ConfigurationError
 from mnist_tasks.training.draws import kept_units, shuffled
-from mnist_tasks.training.loop import train
+from mnist_tasks.training.loop import EpochRunner, train
 from mnist_tasks.training.model import build_model, weights_file
+from mnist_tasks.training.network import Network
+from mnist_tasks.training.state import State
 from tests.keras_reference import Examples, KerasSteps, as_keras_wants, digits
 
 TRAINING, VALIDATION = digits(600, seed=1), digits(200, seed=2)
@@ -26,11 +28,14 @@ def trained(
     batch_size: int = 32,
     training: Examples = TRAINING,
     validation: Examples = VALIDATION,
-    on_epoch: Callable[[History], None] = lambda history: None,
+    on_epoch: Callable[[State], None] = lambda state: None,
     learning_rate: float = 0.001,
+    state: State | None = None,
 ) -> tuple[Any, History]:
     model = build_model(seed, learning_rate=learning_rate)
-    history = train(model, training, validation, epochs=epochs, batch_size=batch_size, seed=seed, on_epoch=on_epoch)
+    history = train(
+        model, training, validation, epochs=epochs, batch_size=batch_size, seed=seed, state=state, on_epoch=on_epoch
+    )
     return model, history
 
 
@@ -80,6 +85,33 @@ def test_the_same_seed_gives_the_same_bits_and_another_seed_others() -> None:
     assert first != other
 
 
+@pytest.mark.parametrize("interrupted_after", [1, 2, 3])
+def test_resumed_after_any_epoch_training_ends_in_the_same_bits(interrupted_after: int) -> None:
+    """At a rate at which the best epoch is not always the last one: it may lie before the interruption."""
+    states: list[State] = []
+    whole, history = trained(epochs=3, learning_rate=0.02, on_epoch=states.append)
+    saved = states[interrupted_after - 1]
+    frozen = [array.copy() for array in (*saved.weights, *saved.second_moments, *saved.best)]
+
+    model, resumed = trained(epochs=3, learning_rate=0.02, state=saved)
+
+    assert weights_file(model) == weights_file(whole)
+    assert resumed.resumed_after == (interrupted_after,)
+    assert resumed.best.model_dump(exclude={"seconds"}) == history.best.model_dump(exclude={"seconds"})
+    assert resumed.start == history.start
+    assert resumed.seconds >= saved.history.seconds
+    untouched = zip(frozen, (*saved.weights, *saved.second_moments, *saved.best), strict=True)
+    assert all(np.array_equal(one, other) for one, other in untouched)
+
+
+def test_every_interruption_is_noted() -> None:
+    states: list[State] = []
+    trained(epochs=1, on_epoch=states.append)
+    trained(epochs=2, state=states[0], on_epoch=states.append)
+    _, history = trained(epochs=3, state=states[1])
+    assert history.resumed_after == (1, 2)
+
+
 def test_training_learns() -> None:
     _, history = trained(epochs=8)
     assert history.best.validation_accuracy > 0.9
@@ -88,11 +120,32 @@ def test_training_learns() -> None:
 
 def test_every_epoch_is_reported_as_soon_as_it_is_done() -> None:
     seen: list[int] = []
-    _, history = trained(epochs=3, on_epoch=lambda so_far: seen.append(len(so_far.epochs)))
+    _, history = trained(epochs=3, on_epoch=lambda so_far: seen.append(len(so_far.history.epochs)))
     assert seen == [1, 2, 3]
     assert [epoch.epoch for epoch in history.epochs] == [1, 2, 3]
     assert history.seconds >= sum(epoch.seconds for epoch in history.epochs) > 0
     assert 50 < history.peak_memory_mb < 20_000
+
+
+def test_the_first_epoch_tells_its_figures_from_the_first_batch_on() -> None:
+    _, history = trained(epochs=2)
+    assert [(running.batch, running.images) for running in history.start] == [(1, 32), (3, 96), (10, 320)]
+    assert history.start[0].loss == pytest.approx(np.log(10), abs=0.7)  # nothing is known yet
+    assert history.start[0].accuracy * 32 == pytest.approx(round(history.start[0].accuracy * 32), abs=1e-4)
+    assert history.start[-1].loss > history.epochs[0].loss
+
+
+def test_to_tell_figures_inside_the_first_epoch_changes_no_bit() -> None:
+    model = build_model(3)
+    network = Network(model, np.arange(784))
+    quiet = EpochRunner(network, TRAINING, 32)
+    quiet_figures, quiet_values = quiet(seed=3, epoch=1), network.values()
+    network = Network(model, np.arange(784))
+    told: list[Running] = []
+    talking = EpochRunner(network, TRAINING, 32)
+    assert talking(seed=3, epoch=1, on_running=told.append) == quiet_figures
+    assert len(told) == 3
+    assert all(np.array_equal(one, other) for one, other in zip(network.values(), quiet_values, strict=True))
 
 
 def test_validation_images_do_not_train() -> None:

@@ -1,0 +1,62 @@
+"""The state of an unfinished training in S3: one object, replaced by one put after each epoch, gone after the commit.
+
+It is a help, not a result. What is stored is only ever believed if it is whole and belongs to this very job; and that
+S3 does not take it is said and survived, since a training that goes on is worth more than one that could be resumed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from mnist_tasks.config import TrainingJob
+from mnist_tasks.errors import IntegrityError, MnistError
+from mnist_tasks.layout import Layout
+from mnist_tasks.storage import Storage
+from mnist_tasks.training.state import State
+
+_CONTENT_TYPE = "application/octet-stream"
+
+
+@dataclass(frozen=True)
+class Resume:
+    """The resume state of one job. `say` gets a line for each thing that a person may want to know."""
+
+    storage: Storage
+    layout: Layout
+    job: TrainingJob
+    say: Callable[[str], None]
+
+    @property
+    def key(self) -> str:
+        """Where it is stored."""
+        return self.layout.resume(self.job.run, self.job.candidate)
+
+    def load(self) -> State | None:
+        """What an earlier try left behind; None if that is nothing, or nothing that training could go on from.
+
+        Raises:
+            TemporaryError: S3 did not answer: nothing is lost yet, so another try is better than starting anew.
+        """
+        stored = self.storage.find(self.key)
+        if stored is None:
+            return None
+        try:
+            return State.from_bytes(stored.body, self.job)
+        except IntegrityError as error:
+            self.say(f"resume state {self.storage.uri(self.key)} is ignored, training starts anew: {error.problem}")
+            return None
+
+    def save(self, state: State) -> None:
+        """Replace what is stored. A failure leaves the state of an earlier epoch there: as good, only older."""
+        try:
+            self.storage.put(self.key, state.to_bytes(self.job), content_type=_CONTENT_TYPE)
+        except MnistError as error:
+            self.say(f"resume state after epoch {len(state.history.epochs)} was not saved: {error.problem}")
+
+    def delete(self) -> None:
+        """Remove it: the manifest is committed. Left behind by a failure, it expires with the rest of the run."""
+        try:
+            self.storage.delete(self.key)
+        except MnistError as error:
+            self.say(f"resume state was not deleted: {error.problem}")

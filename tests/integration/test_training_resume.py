@@ -1,0 +1,162 @@
+"""Training that is killed, and started again: real processes, the real data set, the same bits."""
+
+from __future__ import annotations
+
+import signal
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import boto3
+import pytest
+from botocore.config import Config
+
+import localcloud
+from mnist_tasks import checkpoints
+from mnist_tasks.config import TrainingJob
+from mnist_tasks.errors import TemporaryError
+from mnist_tasks.storage import Storage, sha256_of
+from mnist_tasks.training.resume import Resume
+from mnist_tasks.training.state import State
+from tests.candidates import history
+from tests.container import LAYOUT, commit_anything, job_for, keys, run, start, wait_for
+
+EPOCHS = 3
+
+
+@pytest.fixture
+def lasting(job: TrainingJob) -> TrainingJob:
+    return job.model_copy(update={"epochs": EPOCHS})
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(
+    cloud: localcloud.Cloud,
+    aws: Callable[[str], Any],
+    mnist_file: bytes,
+    container_environment: Callable[[], dict[str, str]],
+) -> str:
+    """SHA-256 of the weights that the job ends in if nobody kills it."""
+    storage = Storage(aws("s3"), f"test-{uuid.uuid4().hex}")
+    storage.client.create_bucket(Bucket=storage.bucket)
+    sha256 = sha256_of(mnist_file)
+    storage.put(LAYOUT.dataset(sha256), mnist_file)
+    whole = job_for(storage.bucket, dataset_sha256=sha256, epochs=EPOCHS)
+    code, out, err = run(container_environment() | whole.to_environment())
+    assert (code, err) == (0, "")
+    assert "resumed" not in out
+    manifest = checkpoints.read(storage, LAYOUT, whole.candidate)
+    assert manifest.resumed_after == ()
+    return manifest.weights.sha256
+
+
+def kill_at(environment: dict[str, str], job: TrainingJob, *words: str) -> None:
+    """Start the container and end it without warning as soon as it says these words."""
+    with start(environment | job.to_environment()) as process:
+        wait_for(process, *words)
+        process.send_signal(signal.SIGKILL)
+        process.communicate(timeout=60)
+    assert process.returncode == -signal.SIGKILL
+
+
+def finish(environment: dict[str, str], storage: Storage, job: TrainingJob) -> tuple[checkpoints.Manifest, str]:
+    code, out, err = run(environment | job.to_environment())
+    assert (code, err) == (0, "")
+    assert keys(storage, "runs/a-run-1/resume/") == set()
+    return checkpoints.read(storage, LAYOUT, job.candidate), out
+
+
+def test_killed_at_every_epochs_end_it_goes_on_and_ends_in_the_same_bits(
+    environment: dict[str, str], storage: Storage, lasting: TrainingJob, uninterrupted: str
+) -> None:
+    """Three processes that are killed and a fourth that only has to commit; each goes on where the last one was."""
+    for epoch in range(1, EPOCHS + 1):
+        kill_at(environment, lasting, f"epoch {epoch}/{EPOCHS}", "val_loss")
+        assert keys(storage, "runs/a-run-1/resume/") == {LAYOUT.resume(lasting.run, lasting.candidate)}
+    assert keys(storage) == set()
+    manifest, out = finish(environment, storage, lasting)
+    assert "resumed after epoch 3 of 3" in out
+    assert "epoch 3/3" not in out
+    assert manifest.weights.sha256 == uninterrupted
+    assert manifest.resumed_after == (1, 2, 3)
+    assert [epoch.epoch for epoch in checkpoints.load_history(storage, manifest).epochs] == [1, 2, 3]
+
+
+MOMENTS = {
+    "before the first epoch": (("training and",), ()),
+    "inside the first epoch": (("epoch 1/3", "batch"), ()),
+    "before the commit": (("best epoch",), (3,)),
+}
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_killed_between_epochs_it_goes_on_and_ends_in_the_same_bits(
+    environment: dict[str, str], storage: Storage, lasting: TrainingJob, uninterrupted: str, moment: str
+) -> None:
+    words, resumed_after = MOMENTS[moment]
+    kill_at(environment, lasting, *words)
+    assert keys(storage) == set()
+    manifest, _ = finish(environment, storage, lasting)
+    assert manifest.weights.sha256 == uninterrupted
+    assert manifest.resumed_after == resumed_after
+
+
+def test_stopped_by_sigterm_it_ends_with_143_and_goes_on_in_the_same_bits(
+    environment: dict[str, str], storage: Storage, lasting: TrainingJob, uninterrupted: str
+) -> None:
+    with start(environment | lasting.to_environment()) as process:
+        wait_for(process, f"epoch 1/{EPOCHS}", "val_loss")
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=60)
+    assert process.returncode == 143
+    assert keys(storage) == set()
+    manifest, out = finish(environment, storage, lasting)
+    assert "resumed after epoch" in out
+    assert manifest.weights.sha256 == uninterrupted
+
+
+@pytest.mark.parametrize("damage", ["another job's", "cut off", "no state at all"])
+def test_a_state_that_cannot_be_gone_on_from_is_ignored_with_a_line_and_training_starts_anew(
+    environment: dict[str, str], storage: Storage, lasting: TrainingJob, uninterrupted: str, damage: str
+) -> None:
+    owner = lasting.model_copy(update={"seed": 8}) if damage == "another job's" else lasting
+    body = an_empty_state().to_bytes(owner)
+    stored = {"another job's": body, "cut off": body[:-1], "no state at all": b"something else"}[damage]
+    key = LAYOUT.resume(lasting.run, lasting.candidate)
+    storage.put(key, stored)
+    manifest, out = finish(environment, storage, lasting)
+    assert f"resume state {storage.uri(key)} is ignored, training starts anew: " in out
+    assert (manifest.weights.sha256, manifest.resumed_after) == (uninterrupted, ())
+
+
+def an_empty_state() -> State:
+    return State(history(), (), (), (), ())
+
+
+def test_a_state_left_behind_after_the_commit_is_deleted_by_the_next_start(
+    environment: dict[str, str], storage: Storage
+) -> None:
+    job = job_for(storage.bucket)
+    commit_anything(storage, job)
+    storage.put(LAYOUT.resume(job.run, job.candidate), b"left behind")
+    finish(environment, storage, job)
+
+
+def test_a_connection_that_drops_costs_the_state_but_not_the_training(closed_port: int) -> None:
+    said: list[str] = []
+    client = boto3.client(
+        "s3",
+        endpoint_url=f"http://127.0.0.1:{closed_port}",
+        region_name="us-east-1",
+        aws_access_key_id="a",
+        aws_secret_access_key="b",
+        config=Config(retries={"total_max_attempts": 1}),
+    )
+    resume = Resume(Storage(client, "some-bucket"), LAYOUT, job_for("some-bucket"), said.append)
+    resume.save(an_empty_state())
+    resume.delete()
+    assert len(said) == 2
+    assert said[0].startswith("resume state after epoch 1 was not saved: S3 did not answer")
+    assert said[1].startswith("resume state was not deleted: S3 did not answer")
+    with pytest.raises(TemporaryError):
+        resume.load()

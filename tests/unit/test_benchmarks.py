@@ -1,0 +1,146 @@
+"""The benchmark measures what it says, and says what it measured."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks import __main__ as bench
+from benchmarks import seeds
+from benchmarks.measure import CPU, Usage, Worker, pinned, run_to_end
+from benchmarks.ratios import Ratio, ratio, table
+
+
+def usages(**cpu: float) -> dict[str, Usage]:
+    return {name: Usage(cpu=seconds, wall=2 * seconds, peak_mb=100 * seconds) for name, seconds in cpu.items()}
+
+
+def test_a_ratio_is_the_median_of_the_rounds_own_ratios() -> None:
+    # The machine is slow in the second round, for both: the ratio of the medians would be 40.
+    rounds = [usages(ours=1, fit=4), usages(ours=10, fit=40), usages(ours=1, fit=60)]
+    assert ratio(rounds, "fit", "ours") == Ratio(median=4, low=4, high=32)
+
+
+def test_a_ratio_counts_only_rounds_in_which_both_were_measured() -> None:
+    rounds = [usages(container=2, tutorial_all_cpus=10), usages(container=1)]
+    assert ratio(rounds, "tutorial_all_cpus", "container").median == 5
+
+
+def test_the_six_figures_are_those_of_the_rounds() -> None:
+    epochs = [usages(ours=0.5, fit=3, jax_scan=0.6, limit=0.4)]
+    containers = [usages(container=5, tutorial=30, tutorial_all_cpus=40)]
+    assert bench.figures(epochs, containers) == {
+        "epoch_vs_fit": 6,
+        "epoch_vs_jax": 1.2,
+        "epoch_vs_limit": 0.8,
+        "container_vs_tutorial": 6,
+        "peak_mb": 500,
+        "peak_mb_tutorial": 3000,
+    }
+
+
+def test_the_tutorial_counts_in_its_faster_setting() -> None:
+    figures = bench.figures(
+        [], [usages(container=5, tutorial=30, tutorial_all_cpus=20), usages(container=5, tutorial=30)]
+    )
+    assert figures["container_vs_tutorial"] == 4
+
+
+def test_what_was_not_measured_has_no_figure() -> None:
+    assert set(bench.figures([], []).values()) == {None}
+    assert bench.figures([usages(ours=1, limit=0.5)], [])["epoch_vs_fit"] is None
+
+
+def test_the_table_has_a_line_for_everybody_and_a_ratio_for_all_but_ours() -> None:
+    rounds = [usages(ours=1, fit=4)]
+    assert list(table(rounds, {"ours": "this project", "fit": "Keras"}, "ours", memory=True)) == [
+        "| | CPU s | wall s | peak MB | CPU s / ours (quartiles) |",
+        "|---|--:|--:|--:|---|",
+        "| this project | 1.000 | 2.000 | 100 | 1 |",
+        "| Keras | 4.000 | 8.000 | 400 | 4.00 (4.00-4.00) |",
+    ]
+
+
+def test_a_program_is_measured_on_one_cpu_and_the_caller_keeps_its_own(tmp_path: Path) -> None:
+    before, log = os.sched_getaffinity(0), tmp_path / "log"
+    code = "import os; x = b'x' * 400_000_000; print(os.sched_getaffinity(0), os.environ['GREETING'])"
+    usage = run_to_end([sys.executable, "-c", code], log, one_cpu=True, GREETING="hello")
+    assert log.read_text() == f"{{{CPU}}} hello\n"
+    assert os.sched_getaffinity(0) == before
+    assert 0 < usage.cpu < 10
+    assert usage.wall > 0
+    assert usage.peak_mb is not None
+    assert usage.peak_mb > 400
+
+
+def test_settings_of_the_caller_do_not_reach_what_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    run_to_end([sys.executable, "-c", "import os; print(sorted(os.environ))"], tmp_path / "log", one_cpu=False)
+    assert "OMP_NUM_THREADS" not in (tmp_path / "log").read_text()
+
+
+def test_the_affinity_comes_back_after_an_error() -> None:
+    before = os.sched_getaffinity(0)
+    with pytest.raises(RuntimeError), pinned():
+        raise RuntimeError
+    assert os.sched_getaffinity(0) == before
+
+
+def test_a_program_that_fails_ends_the_benchmark_with_its_last_words(tmp_path: Path) -> None:
+    code = "import sys; sys.exit('no such luck')"
+    with pytest.raises(SystemExit, match=r"(?s)ended with 1; it said:.*no such luck"):
+        run_to_end([sys.executable, "-c", code], tmp_path / "log", one_cpu=True)
+
+
+def test_a_contender_that_ends_by_itself_ends_the_benchmark_with_its_last_words(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match=r"(?s)contender fit ended by itself.*nowhere\.npz"):
+        Worker("fit", Path(sys.executable), tmp_path / "nowhere.npz", 32, tmp_path / "log")
+
+
+@pytest.mark.usefixtures("mnist_file")
+def test_the_quick_form_compares_loops_that_learn_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    output = tmp_path / "benchmarks.json"
+    assert bench.main(["--quick", "--only", "fit", "limit", "--output", str(output)]) == 0
+    result = json.loads(output.read_text())
+    assert result["epoch_vs_fit"] > 1
+    assert 0 < result["epoch_vs_limit"] < 1
+    assert result["epoch_vs_jax"] is None
+    assert result["quick"]
+    assert result["machine"]["keras"]
+    last = result["epochs"][-1]
+    assert 0 < last["ours"]["loss"] < 1
+    assert last["ours"]["loss"] == pytest.approx(last["fit"]["loss"], rel=0.2)
+    assert "| Keras fit |" in capsys.readouterr().out
+
+
+def test_equal_accuracies_are_found_equal_and_different_ones_different() -> None:
+    some = [0.977, 0.978, 0.979, 0.980, 0.981, 0.982]
+    same = seeds.compare(some, list(reversed(some)))
+    assert same.difference == pytest.approx(0)
+    assert same.p_value == 1
+    other = seeds.compare(some, [value - 0.01 for value in some])
+    assert other.difference == pytest.approx(1)
+    assert other.interval[0] > 0
+    assert other.p_value < 0.01
+    assert other.means == pytest.approx((97.95, 96.95))
+
+
+def test_seeds_that_were_trained_are_not_trained_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    output = tmp_path / "seeds.json"
+    accuracies = {"ours": {"0": 0.975, "1": 0.977}, "keras": {"0": 0.977, "1": 0.975}}
+    output.write_text(json.dumps({"accuracies": accuracies}))
+    assert seeds.main(["--seeds", "2", "--output", str(output)]) == 0
+    result = json.loads(output.read_text())
+    assert result["accuracies"] == accuracies
+    assert result["difference"] == pytest.approx(0)
+    assert "2 seeds with this loop, 2 with fit" in capsys.readouterr().out
+
+
+def test_one_seed_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        seeds.main(["--seeds", "1"])
+    assert "two seeds at least" in capsys.readouterr().err
