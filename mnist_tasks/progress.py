@@ -6,11 +6,10 @@ from typing import Literal
 
 from pydantic import AwareDatetime
 
-from mnist_tasks import checkpoints
 from mnist_tasks.checkpoints import History, Running
 from mnist_tasks.config import Frozen, TrainingJob
 from mnist_tasks.layout import Layout
-from mnist_tasks.storage import Storage
+from mnist_tasks.storage import Storage, parse
 
 
 class Progress(Frozen):
@@ -35,7 +34,7 @@ def find(storage: Storage, layout: Layout, slug: str, candidate: str) -> Progres
         IntegrityError: what is stored there is no progress.
     """
     stored = storage.find(layout.progress(slug, candidate))
-    return None if stored is None else checkpoints.parse(Progress, storage, stored)
+    return None if stored is None else parse(Progress, storage, stored)
 
 
 def running_message(running: Running, job: TrainingJob) -> str:
