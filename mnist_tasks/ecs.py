@@ -21,6 +21,14 @@ _MEANING = {
 }
 _MAY_PASS = {4, 137, 143}
 
+# A task that was stopped from outside may still have exited with 0: its exit code says nothing then.
+# https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_Task.html
+_STOPPED_BY = {
+    "SpotInterruption": "because Fargate Spot took its capacity back",
+    "TerminationNotice": "because its host was terminated",
+    "UserInitiated": "by a person or another program",
+}
+
 
 def training_request(job: TrainingJob, container: str) -> dict[str, Any]:
     """The arguments of RunTask that differ between candidates: overrides and tags.
@@ -47,6 +55,11 @@ def failure_of(task: Mapping[str, Any], container: str) -> MnistError | None:
     code = state.get("exitCode")
     if task.get("stopCode") == "TaskFailedToStart" or code is None:
         return _failed_to_start(reason)
+    if task.get("stopCode") in _STOPPED_BY:
+        return TemporaryError(
+            f"the task was stopped before it was done, {_STOPPED_BY[task['stopCode']]} ({reason})",
+            mend="Airflow tries again; if a person has stopped it, mark the run as failed",
+        )
     if code == 0:
         return None
     meaning = _MEANING.get(code, "the log says why")

@@ -52,6 +52,15 @@ def test_storage_trouble_memory_and_interruptions_deserve_another_try(code):
     assert is_temporary(failure_of(stopped(code), "trainer"))
 
 
+@pytest.mark.parametrize("stop_code", ["SpotInterruption", "TerminationNotice", "UserInitiated"])
+@pytest.mark.parametrize("exit_code", [0, 143])
+def test_a_task_that_was_stopped_from_outside_is_no_success_whatever_its_exit_code(stop_code, exit_code):
+    error = failure_of(stopped(exit_code, stop_code=stop_code), "trainer")
+
+    assert isinstance(error, TemporaryError)
+    assert "stopped before it was done" in str(error)
+
+
 def test_an_image_that_does_not_exist_is_named_and_not_tried_again():
     reason = "CannotPullContainerError: pull access denied for nope:1"
 
