@@ -25,9 +25,10 @@ QUICK_IMAGES = 3200
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print, write."""
     options = _parser().parse_args(arguments)
-    started = time.monotonic()
+    started, where = time.monotonic(), machine()
     logs = options.output.parent / "benchmarks"
     logs.mkdir(parents=True, exist_ok=True)
+    print(", ".join(f"{what} {value}" for what, value in where.items()))
     print(f"measuring on CPU {CPU}; CPU seconds as they come (wall-clock seconds in brackets)", flush=True)
     epoch_rounds: Rounds = []
     container_rounds: Rounds = []
@@ -41,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _print(epoch_rounds, container_rounds)
     result = figures(epoch_rounds, container_rounds) | {
         "quick": options.quick,
-        "machine": machine(),
+        "machine": where,
         "epochs": details(epoch_rounds),
         "containers": details(container_rounds),
     }

@@ -62,7 +62,7 @@ def details(rounds: Rounds) -> list[dict[str, Any]]:
 
 
 def machine() -> dict[str, Any]:
-    """Where and with what this is measured."""
+    """Where and with what this is measured; `load` tells how much else the machine has to do."""
     models = {
         line.partition(":")[2].strip()
         for line in Path("/proc/cpuinfo").read_text().splitlines()
@@ -71,7 +71,7 @@ def machine() -> dict[str, Any]:
     return {
         "cpu": ", ".join(sorted(models)) or platform.machine(),
         "cpus": os.cpu_count(),
-        "load": os.getloadavg()[0],
+        "load": round(os.getloadavg()[0], 1),
         "system": platform.platform(),
         "python": platform.python_version(),
         "tensorflow": _version("tensorflow-cpu") or _version("tensorflow"),

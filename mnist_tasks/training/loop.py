@@ -20,14 +20,14 @@ import tensorflow as tf
 from mnist_tasks.checkpoints import Epoch, History, Running
 from mnist_tasks.errors import ConfigurationError
 from mnist_tasks.training.draws import kept_units, shuffled
-from mnist_tasks.training.examples import Examples
-from mnist_tasks.training.network import Network
+from mnist_tasks.training.examples import PIXELS, Examples, aligned, lit_columns
+from mnist_tasks.training.network import Network, shared
 from mnist_tasks.training.runtime import peak_memory_mb
 from mnist_tasks.training.state import Arrays, State
 
 # After how many batches of the first epoch its figures so far are told: what happens there happens in the first few.
 _TOLD_AFTER = (1, 3, 10, 30, 100, 300, 1000)
-_EVALUATION_BATCH = 2000  # images; 6 MB as floats
+_EVALUATION_BATCH = 500  # images; 1.4 MB as floats
 
 
 def train(
@@ -62,8 +62,11 @@ def train(
     Raises:
         ConfigurationError: training diverged; the learning rate is too high.
     """
-    record = _Record(state.history if state else None, images_mb=(training.pixels.size + validation.pixels.size) / 1e6)
-    columns = np.flatnonzero(training.pixels.any(axis=0) | validation.pixels.any(axis=0))
+    images = len(training.labels) + len(validation.labels)
+    record = _Record(state.history if state else None, images_mb=images * PIXELS / 1e6)
+    columns = training.columns
+    if columns is None:
+        columns = lit_columns(training.pixels, validation.pixels)
     network = Network(model, columns)
     run_epoch, judge = EpochRunner(network, training, batch_size), Judge(network, validation)
     best: Arrays = ()
@@ -156,6 +159,8 @@ class EpochRunner:
         self._images = len(training.labels)
         self._batch_size = min(batch_size, self._images)
         self._full, self._rest = divmod(self._images, self._batch_size)
+        self._mask = aligned((self._images, network.units), np.bool_)
+        self._kept = shared(self._mask.view(np.uint8))
         self._run_full = tf.function(self._full_batches, autograph=False)
         self._run_rest = tf.function(self._last_batch, autograph=False)
 
@@ -172,7 +177,7 @@ class EpochRunner:
         draws = _Draws(
             order,
             labels,
-            tf.constant(kept_units(self._images, network.units, network.dropout, seed=seed, epoch=epoch)),
+            self._draw_kept(seed, epoch),
             tf.constant(network.powers(range((epoch - 1) * steps + 1, epoch * steps + 1))),
         )
         logits: list[Any] = []
@@ -185,6 +190,11 @@ class EpochRunner:
         if self._rest:
             logits.append(self._run_rest(draws))
         return _figures(tf.concat(logits, axis=0), labels)
+
+    def _draw_kept(self, seed: int, epoch: int) -> Any:
+        # One block for the masks of all epochs: a new one each time would be there together with the one before.
+        kept_units(self._images, self._network.units, self._network.dropout, seed=seed, epoch=epoch, out=self._mask)
+        return self._kept
 
     def _stops(self, *, told: bool) -> list[int]:
         """The numbers of full batches between which an epoch runs in one go."""

@@ -21,9 +21,15 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from mnist_tasks.training.examples import Examples
+from mnist_tasks.training.examples import FULL_INK, Examples
 
-_FULL_INK = 255
+
+def shared(array: NDArray[Any]) -> Any:
+    """A tensor over the memory of an `aligned` array; `tf.constant` would copy it, for a moment even twice.
+
+    The array must not change while the tensor is in use. It lives as long as the tensor does.
+    """
+    return tf.experimental.dlpack.from_dlpack(array.__dlpack__())
 
 
 class Network:
@@ -48,14 +54,12 @@ class Network:
 
     def pixels(self, examples: Examples) -> Any:
         """The kept columns of the examples' images, and a last one of full ink that the bias is multiplied with."""
-        pixels = examples.pixels[:, [*self._columns, 0]]
-        pixels[:, -1] = _FULL_INK
-        return tf.constant(pixels)
+        return shared(examples.packed(self._columns).pixels)
 
     def logits(self, pixels: Any) -> Any:
         """What the trained network says, without dropout: (n, columns + 1) bytes give (n, 10) logits."""
         hidden, output, output_bias = self.weights
-        active = tf.nn.relu(tf.matmul(tf.cast(pixels, tf.float32) * (1 / _FULL_INK), hidden))
+        active = tf.nn.relu(tf.matmul(tf.cast(pixels, tf.float32) * (1 / FULL_INK), hidden))
         return tf.nn.bias_add(tf.matmul(active, output), output_bias)
 
     def step(self, pixels: Any, labels: Any, kept: Any, powers: Any) -> Any:
@@ -68,11 +72,11 @@ class Network:
         Args:
             pixels: Bytes (n, columns + 1).
             labels: Integers (n,).
-            kept: Which hidden units dropout keeps, booleans (n, units).
+            kept: Which hidden units dropout keeps, 1 or 0, (n, units).
             powers: beta_1 and beta_2, each to the power of the step's number from 1 on; floats (2,).
         """
         hidden, output, output_bias = (weights.read_value() for weights in self.weights)
-        scaled = tf.cast(pixels, tf.float32) * (1 / _FULL_INK / (1 - self.dropout))
+        scaled = tf.cast(pixels, tf.float32) * (1 / FULL_INK / (1 - self.dropout))
         active = tf.nn.relu(tf.matmul(scaled, hidden)) * tf.cast(kept, tf.float32)
         logits = tf.nn.bias_add(tf.matmul(active, output), output_bias)
         _, slope = tf.raw_ops.SparseSoftmaxCrossEntropyWithLogits(features=logits, labels=labels)

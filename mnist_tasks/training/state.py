@@ -6,6 +6,7 @@ little-endian float32 in C order. No pickle and no archive: nothing in there can
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -60,8 +61,11 @@ class State:
             shapes=tuple(array.shape for array in self.weights),
         )
         arrays = (*self.weights, *self.first_moments, *self.second_moments, *self.best)
-        content = header.model_dump_json().encode() + b"\n" + b"".join(a.astype(_FLOAT).tobytes() for a in arrays)
-        return sha256_of(content).encode() + b"\n" + content
+        parts = [header.model_dump_json().encode() + b"\n", *(a.astype(_FLOAT, copy=False).tobytes() for a in arrays)]
+        digest = hashlib.sha256()
+        for part in parts:  # one by one: to join them first would hold the state in memory once more
+            digest.update(part)
+        return b"".join((digest.hexdigest().encode(), b"\n", *parts))
 
     @classmethod
     def from_bytes(cls, body: bytes, job: TrainingJob) -> Self:
