@@ -108,6 +108,7 @@ def test_the_report_is_one_self_contained_page(pipeline, first):
 
 
 def test_what_the_container_prints_stands_in_the_task_log(first):
+    assert re.search(r"epoch +1/10 +batch 1 ", first.log)
     assert re.search(r"epoch +10/10", first.log)
 
 
