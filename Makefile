@@ -34,7 +34,7 @@ lock: .environment ## recompile the lock files; ARGS=--upgrade takes newer versi
 bench: .environment ## how fast training is, and against what (10 minutes); ARGS=--quick only tries it out
 	@$(RUN) -m benchmarks $(ARGS)
 
-seeds: .environment ## its accuracy over 20 seeds against Keras fit (15 minutes); stopped, it goes on where it was
+seeds: .environment ## its accuracy over 20 seeds against Keras fit (20 minutes); stopped, it goes on where it was
 	@$(RUN) -m benchmarks.seeds $(ARGS)
 
 clean: down ## remove environments, local state and results (downloads in pip's and uv's own caches stay)

@@ -4,7 +4,7 @@ Ours is what ECS starts, `python -m mnist_tasks.training`, with the environment 
 one-machine cloud: it loads the data set from S3, trains 10 epochs on 54,000 images, validates each of them on 6,000 and
 commits its checkpoint. The tutorial (`tutorial.py`) loads a local file, trains 10 epochs on 60,000 images, evaluates
 once on 10,000 and saves its weights to a local file; made to do as ours does (a tenth of the images validates, the best
-weights are kept) it takes as long, within 5%. The CPU time of S3 itself is on neither side.
+weights are kept) it takes about as long. The CPU time of S3 itself is on neither side.
 """
 
 from __future__ import annotations
