@@ -120,7 +120,7 @@ def _methods(mnist: Dataset) -> dict[str, Callable[[int], float]]:
 
 
 def _fit(model: Any, training: Examples, validation: Examples, seed: int) -> None:
-    """Plain Keras; the best epoch is chosen as `mnist_tasks.checkpoints.History.best` does, ties by the lower loss."""
+    """Plain Keras; the best epoch is chosen as `mnist_tasks.history.History.best` does, ties by the lower loss."""
     import keras
 
     best: list[Any] = [(-1.0, 0.0), []]

@@ -6,8 +6,8 @@ from typing import Literal
 
 from pydantic import AwareDatetime
 
-from mnist_tasks.checkpoints import History, Running
 from mnist_tasks.config import Frozen, TrainingJob
+from mnist_tasks.history import History, Running
 from mnist_tasks.layout import Layout
 from mnist_tasks.storage import Storage, parse
 

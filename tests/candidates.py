@@ -11,9 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from mnist_tasks import checkpoints
-from mnist_tasks.checkpoints import Epoch, History, Manifest
+from mnist_tasks.checkpoints import Manifest
 from mnist_tasks.config import RunConfig
 from mnist_tasks.dataset import Dataset, split
+from mnist_tasks.history import Epoch, History
 from mnist_tasks.inference import Weights, predict
 from mnist_tasks.layout import Layout
 from mnist_tasks.metrics import evaluate

@@ -8,8 +8,9 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import numpy.typing as npt
 
-from mnist_tasks.checkpoints import Epoch, History, Manifest, Running, StoredObject
+from mnist_tasks.checkpoints import Manifest, StoredObject
 from mnist_tasks.config import RunConfig, TrainingJob, derived_seed
+from mnist_tasks.history import Epoch, History, Running
 from mnist_tasks.layout import Layout, candidate_name, final_name, run_slug
 from mnist_tasks.metrics import evaluate
 from mnist_tasks.plan import Plan

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from mnist_tasks import checkpoints
-from mnist_tasks.checkpoints import History, Manifest
+from mnist_tasks.checkpoints import Manifest
 from mnist_tasks.errors import IntegrityError, NotFoundError
+from mnist_tasks.history import History
 from mnist_tasks.layout import Layout
 from mnist_tasks.metrics import Evaluation, wilson_interval
 from mnist_tasks.plan import Plan, read_plan

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from mnist_tasks.checkpoints import History
+from mnist_tasks.history import History
 from mnist_tasks.metrics import Evaluation, Mistake, wilson_interval
 
 if TYPE_CHECKING:

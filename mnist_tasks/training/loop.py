@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from mnist_tasks.checkpoints import Epoch, History, Running
 from mnist_tasks.errors import ConfigurationError
+from mnist_tasks.history import Epoch, History, Running
 from mnist_tasks.training.draws import kept_units, shuffled
 from mnist_tasks.training.examples import PIXELS, Examples, aligned, lit_columns
 from mnist_tasks.training.network import Network, shared

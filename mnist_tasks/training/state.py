@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from mnist_tasks import __version__
-from mnist_tasks.checkpoints import History
 from mnist_tasks.config import Frozen, TrainingJob
 from mnist_tasks.errors import IntegrityError
+from mnist_tasks.history import History
 from mnist_tasks.storage import sha256_of
 
 Arrays = tuple[NDArray[np.float32], ...]

@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from mnist_tasks.checkpoints import History, Running
 from mnist_tasks.config import TrainingJob
 from mnist_tasks.errors import MnistError
+from mnist_tasks.history import History, Running
 from mnist_tasks.layout import Layout
 from mnist_tasks.progress import Progress, end_message, epoch_message, running_message
 from mnist_tasks.storage import Storage, to_json

@@ -12,6 +12,7 @@ import pytest
 from mnist_tasks import checkpoints, inference, progress
 from mnist_tasks.config import TrainingJob
 from mnist_tasks.dataset import Dataset, split
+from mnist_tasks.history import History
 from mnist_tasks.metrics import evaluate
 from mnist_tasks.storage import Storage, sha256_of
 from tests.container import LAYOUT, ROOT, commit_anything, job_for, keys, run, start, wait_for
@@ -49,7 +50,7 @@ def test_an_epoch_on_the_real_data_is_committed_with_figures_that_can_be_recompu
     assert recomputed.loss == pytest.approx(manifest.validation_loss, abs=1e-5)
 
 
-def assert_progress_is_told(storage: Storage, job: TrainingJob, history: checkpoints.History, out: str) -> None:
+def assert_progress_is_told(storage: Storage, job: TrainingJob, history: History, out: str) -> None:
     """From the first batch on, on stdout and in S3, with the figures that the history keeps."""
     points = [json.loads(line) for line in out.splitlines() if line.startswith("{")]
     assert [point.get("batch") for point in points] == [1, 3, 10, 30, 100, 300, 1000, None, None]

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from mnist_tasks.checkpoints import Epoch, History, Manifest, StoredObject, best
+from mnist_tasks.checkpoints import Manifest, StoredObject, best
 from mnist_tasks.config import TrainingJob
 from mnist_tasks.errors import NotFoundError
+from mnist_tasks.history import Epoch, History
 
 CANDIDATE = "mnist_model_20261124_020005"
 

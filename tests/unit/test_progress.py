@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from mnist_tasks.checkpoints import Epoch, History, Running
+from mnist_tasks.history import Epoch, History, Running
 from mnist_tasks.layout import Layout
 from mnist_tasks.progress import Progress, end_message, epoch_message, running_message
 from mnist_tasks.storage import Storage

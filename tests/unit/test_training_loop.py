@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from mnist_tasks.checkpoints import History, Running
 from mnist_tasks.errors import ConfigurationError
+from mnist_tasks.history import History, Running
 from mnist_tasks.training.draws import kept_units, shuffled
 from mnist_tasks.training.loop import EpochRunner, train
 from mnist_tasks.training.model import build_model, weights_file

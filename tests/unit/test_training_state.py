@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mnist_tasks.checkpoints import History, Running
 from mnist_tasks.config import TrainingJob
 from mnist_tasks.errors import IntegrityError
+from mnist_tasks.history import History, Running
 from mnist_tasks.storage import sha256_of
 from mnist_tasks.training import state as state_module
 from mnist_tasks.training.state import Arrays, State
