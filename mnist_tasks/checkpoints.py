@@ -15,12 +15,11 @@ from pydantic import AwareDatetime, Field, model_validator
 from mnist_tasks import __version__
 from mnist_tasks.config import Frozen, S3KeyPart, Sha256, TrainingJob
 from mnist_tasks.errors import IntegrityError, NotFoundError
-from mnist_tasks.history import History
+from mnist_tasks.history import History, Memory
 from mnist_tasks.layout import Layout, final_name, is_final
 from mnist_tasks.storage import Storage, Stored, parse, sha256_of, to_json
 
 WEIGHTS_TYPE = "application/x-hdf5"
-_FLOAT32_BYTES = 4
 # The bucket's lifecycle removes what carries this tag: candidates, never finals.
 _EXPIRES = "stage=candidate"
 
@@ -31,14 +30,6 @@ class StoredObject(Frozen):
     key: str = Field(min_length=1)
     sha256: Sha256
     size: int = Field(ge=0)
-
-
-class Memory(Frozen):
-    """What training took, in MB of 1,000,000 bytes: its peak, its images as kept and as Keras would keep them."""
-
-    peak_mb: float = Field(ge=0, allow_inf_nan=False)
-    images_mb: float = Field(gt=0, allow_inf_nan=False)
-    images_as_float32_mb: float = Field(gt=0, allow_inf_nan=False)
 
 
 class Manifest(Frozen):

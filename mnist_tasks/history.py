@@ -9,6 +9,16 @@ from pydantic import Field, model_validator
 
 from mnist_tasks.config import Frozen
 
+_FLOAT32_BYTES = 4
+
+
+class Memory(Frozen):
+    """What training took, in MB of 1,000,000 bytes: its peak, its images as kept and as Keras would keep them."""
+
+    peak_mb: float = Field(ge=0, allow_inf_nan=False)
+    images_mb: float = Field(gt=0, allow_inf_nan=False)
+    images_as_float32_mb: float = Field(gt=0, allow_inf_nan=False)
+
 
 class Epoch(Frozen):
     """Figures of one pass over the training images. Losses are mean cross-entropies in nats."""
