@@ -9,7 +9,7 @@ CONF ?= {}
 help: ## this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:[^#]*## /\t/' | expand -t 14
 
-run: .environment ## the whole pipeline once on this machine; CONF='{"epochs": 3}' changes its parameters
+run: .environment ## the whole pipeline once on this machine; CONF='{"candidates": 4}' changes its parameters
 	@$(RUN) -m tools.run --conf '$(CONF)'
 
 up: .environment ## Airflow's UI and scheduler with the one-machine cloud

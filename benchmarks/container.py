@@ -101,13 +101,7 @@ def _container_environment(cloud: localcloud.Cloud) -> Mapping[str, str]:
 def _jobs(cloud: localcloud.Cloud, rounds: int, epochs: int) -> tuple[Storage, Layout, tuple[TrainingJob, ...]]:
     """A candidate for each round, as a run of the pipeline plans them; the data set is in the bucket."""
     settings = Settings.from_environment(cloud.environment)
-    client = boto3.client(
-        "s3",
-        endpoint_url=cloud.environment["AWS_ENDPOINT_URL"],
-        region_name=cloud.environment["AWS_DEFAULT_REGION"],
-        aws_access_key_id=cloud.environment["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=cloud.environment["AWS_SECRET_ACCESS_KEY"],
-    )
+    client = boto3.client("s3", **cloud.client_arguments)
     storage, layout = Storage(client, settings.bucket), Layout(settings.checkpoints_prefix)
     storage.put(layout.dataset(REBUILT_FILE.sha256), mnist_file().read_bytes())
     plan = make_plan(

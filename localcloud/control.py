@@ -37,6 +37,16 @@ class Cloud:
     maildir: Path
     environment: Mapping[str, str]
 
+    @property
+    def client_arguments(self) -> dict[str, Any]:
+        """What `boto3.client` needs besides the service's name to reach this account and no other."""
+        return {
+            "endpoint_url": self.environment["AWS_ENDPOINT_URL"],
+            "region_name": self.environment["AWS_DEFAULT_REGION"],
+            "aws_access_key_id": self.environment["AWS_ACCESS_KEY_ID"],
+            "aws_secret_access_key": self.environment["AWS_SECRET_ACCESS_KEY"],
+        }
+
 
 @dataclass(frozen=True)
 class Status:

@@ -1,6 +1,6 @@
 """`make run`: the whole pipeline once, on this machine, with a summary that tells the truth.
 
-    python -m tools.run [--conf '{"epochs": 3}']
+    python -m tools.run [--conf '{"candidates": 4}']
 
 Exit status 0: the run succeeded. Its outcome is written to build/run.json, its log to build/run.log, its report to
 build/report.html.
@@ -113,7 +113,9 @@ def _print_results(laptop: Laptop, slug: str, build: Path) -> None:
     if champion := read_champion(storage, layout):
         print(f"champion: {storage.uri(layout.manifest(champion.name)).removesuffix('/manifest.json')}")
     if summary := storage.find(layout.run(slug, "report.json")):
-        print(f"test accuracy: {summary.json()['test']['accuracy']:.4f}")
+        content = summary.json()
+        print(f"outcome: {content['headline']}")
+        print(f"test accuracy: {content['test']['accuracy']:.4f}")
     if report := storage.find(layout.run(slug, "report.html")):
         path = build / "report.html"
         path.write_bytes(report.body)
@@ -124,13 +126,7 @@ def _print_results(laptop: Laptop, slug: str, build: Path) -> None:
 
 def _storage(cloud: localcloud.Cloud) -> tuple[Storage, Layout]:
     settings = Settings.from_environment(cloud.environment)
-    client = boto3.client(
-        "s3",
-        endpoint_url=cloud.environment["AWS_ENDPOINT_URL"],
-        region_name=cloud.environment["AWS_DEFAULT_REGION"],
-        aws_access_key_id=cloud.environment["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=cloud.environment["AWS_SECRET_ACCESS_KEY"],
-    )
+    client = boto3.client("s3", **cloud.client_arguments)
     return Storage(client, settings.bucket), Layout(settings.checkpoints_prefix)
 
 

@@ -62,14 +62,7 @@ class Pipeline:
         return Storage(self.client("s3"), self.laptop.cloud.environment["MNIST_BUCKET"])
 
     def client(self, service: str) -> Any:
-        environment = self.laptop.cloud.environment
-        return boto3.client(
-            service,
-            endpoint_url=environment["AWS_ENDPOINT_URL"],
-            region_name=environment["AWS_DEFAULT_REGION"],
-            aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
-            aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
-        )
+        return boto3.client(service, **self.laptop.cloud.client_arguments)
 
     def all_keys(self) -> set[str]:
         """Every key in the bucket."""

@@ -39,12 +39,7 @@ def connect() -> Callable[[localcloud.Cloud], Clients]:
     """`connect(cloud)("s3")`: the same for any cloud."""
 
     def clients(cloud: localcloud.Cloud) -> Clients:
-        session = boto3.session.Session(
-            aws_access_key_id=cloud.environment["AWS_ACCESS_KEY_ID"],
-            aws_secret_access_key=cloud.environment["AWS_SECRET_ACCESS_KEY"],
-            region_name=cloud.environment["AWS_DEFAULT_REGION"],
-        )
-        return lambda service: session.client(service, endpoint_url=cloud.environment["AWS_ENDPOINT_URL"])
+        return lambda service: boto3.client(service, **cloud.client_arguments)
 
     return clients
 
