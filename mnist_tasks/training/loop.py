@@ -1,4 +1,4 @@
-"""Training with Keras's arithmetic and a sixth of the CPU time of its `fit`.
+"""Training with Keras's arithmetic and a fifth of the CPU time of its `fit`.
 
 `train` starts from a Keras model and leaves the best weights in it. Most of what it saves over `fit` comes from *one
 traced function that runs a whole epoch*: Keras goes through Python for every batch, which takes longer than the batch's
