@@ -89,7 +89,7 @@ with DAG(
         map_index_template="{{ task.tags['mnist-candidate'] }}",
         cluster=SETTINGS.cluster,
         task_definition=SETTINGS.task_definition,
-        launch_type=SETTINGS.launch_type,
+        launch_type="FARGATE",
         network_configuration=SETTINGS.network_configuration(),
         container_name=SETTINGS.container_name,
         awslogs_group=SETTINGS.log_group,

@@ -69,7 +69,6 @@ class Settings(Frozen):
     container_name: str = Field("trainer", min_length=1, description="container in that task definition")
     log_group: str = Field("/mnist/trainer", min_length=1, description="CloudWatch log group of the containers")
     log_stream_prefix: str = Field("trainer", min_length=1, description="stream prefix in that log group")
-    launch_type: Literal["FARGATE", "EC2"] = Field("FARGATE", description="ECS launch type")
     subnets: tuple[str, ...] = Field((), description="subnets of the tasks (AWS only)")
     security_groups: tuple[str, ...] = Field((), description="security groups of the tasks (AWS only)")
     assign_public_ip: Literal["ENABLED", "DISABLED"] = Field("DISABLED", description="public address of the tasks")

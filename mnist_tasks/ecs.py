@@ -8,9 +8,6 @@ from typing import Any
 from mnist_tasks.config import TrainingJob
 from mnist_tasks.errors import ConfigurationError, ContainerFailed, MnistError, TemporaryError
 
-# ECS refuses longer overrides: https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_TaskOverride.html
-MAXIMUM_OVERRIDES = 8192
-
 # What a trainer's exit code says (the list stands in `mnist_tasks.training.__main__`), for those that name their cause.
 _MEANING = {
     2: "its configuration was refused",

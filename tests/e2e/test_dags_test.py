@@ -1,5 +1,6 @@
 """`airflow dags test`: the way through CI, from the download to the mail, and each way to fail."""
 
+import json
 import re
 from datetime import datetime
 
@@ -168,3 +169,22 @@ def test_a_rollback_puts_an_earlier_final_back_and_mails_why(pipeline, first, se
     (mail,) = pipeline.mails(outcome.slug)
     assert target in mail.get_body(("plain",)).get_content()
     assert "the end-to-end test wants it" in mail.get_body(("plain",)).get_content()
+
+
+def test_aws_is_reached_through_the_connection_where_the_environment_says_nothing(pipeline, first):
+    """The worker, the ECS operator and its log reader; the containers get their own credentials from their role."""
+    aws = pipeline.laptop.cloud.client_arguments
+    connection = {
+        "conn_type": "aws",
+        "login": aws["aws_access_key_id"],
+        "password": aws["aws_secret_access_key"],
+        "extra": {"region_name": aws["region_name"], "endpoint_url": aws["endpoint_url"]},
+    }
+    silence = dict.fromkeys(
+        ("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION"), ""
+    )
+
+    outcome = pipeline.run({"candidates": 1}, AIRFLOW_CONN_AWS_DEFAULT=json.dumps(connection), **silence)
+
+    assert outcome.status == 0, outcome.log[-3000:]
+    assert re.search(r"epoch +10/10", outcome.log)

@@ -9,29 +9,18 @@ import pytest
 from pydantic import ValidationError
 
 from mnist_tasks.checkpoints import Manifest, StoredObject, best
-from mnist_tasks.config import TrainingJob
 from mnist_tasks.errors import NotFoundError
 from mnist_tasks.history import Epoch, History
+from tests.jobs import JOB
 
 CANDIDATE = "mnist_model_20261124_020005"
 
 
 def manifest(candidate: str = CANDIDATE, **changes: Any) -> Manifest:
-    job = TrainingJob(
-        bucket="a-bucket",
-        checkpoints_prefix="checkpoints",
-        run="night-1",
-        candidate=candidate,
-        dataset_sha256="a" * 64,
-        seed=1,
-        epochs=10,
-        batch_size=32,
-        learning_rate=0.001,
-        validation_images=6000,
-    )
+    job = JOB.model_copy(update={"candidate": candidate})
     values: dict[str, Any] = {
         "name": candidate,
-        "run": "night-1",
+        "run": JOB.run,
         "created": datetime(2026, 11, 24, 2, tzinfo=UTC),
         "weights": StoredObject(key="w", sha256="b" * 64, size=1),
         "metrics": StoredObject(key="m", sha256="c" * 64, size=1),

@@ -5,19 +5,7 @@ from pydantic import ValidationError
 
 from mnist_tasks.config import RunConfig, Settings, TrainingJob, derived_seed
 from mnist_tasks.errors import ConfigurationError
-
-JOB = TrainingJob(
-    bucket="a-bucket",
-    checkpoints_prefix="checkpoints",
-    run="a-run-12345678",
-    candidate="mnist_model_20261124_020005",
-    dataset_sha256="ab" * 32,
-    seed=7,
-    epochs=10,
-    batch_size=32,
-    learning_rate=0.001,
-    validation_images=6000,
-)
+from tests.jobs import JOB
 
 
 def test_the_defaults_are_the_specifications():

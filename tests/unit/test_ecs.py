@@ -5,9 +5,12 @@ import json
 import pytest
 
 from mnist_tasks.config import TrainingJob
-from mnist_tasks.ecs import MAXIMUM_OVERRIDES, failure_of, training_request
+from mnist_tasks.ecs import failure_of, training_request
 from mnist_tasks.errors import ConfigurationError, ContainerFailed, TemporaryError, is_temporary
-from tests.unit.test_config import JOB
+from tests.jobs import JOB
+
+# ECS refuses longer ones: https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_TaskOverride.html
+MAXIMUM_OVERRIDES = 8192
 
 
 def stopped(exit_code=None, *, reason="Essential container in task exited", stop_code="EssentialContainerExited"):

@@ -5,26 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mnist_tasks.config import TrainingJob
 from mnist_tasks.errors import IntegrityError
 from mnist_tasks.history import History, Running
 from mnist_tasks.storage import sha256_of
 from mnist_tasks.training import state as state_module
 from mnist_tasks.training.state import Arrays, State
 from tests.candidates import history
-
-JOB = TrainingJob(
-    bucket="a-bucket",
-    checkpoints_prefix="checkpoints",
-    run="a-run-1",
-    candidate="mnist_model_20261124_020005",
-    dataset_sha256="0" * 64,
-    seed=7,
-    epochs=3,
-    batch_size=32,
-    learning_rate=0.001,
-    validation_images=6000,
-)
+from tests.jobs import JOB
 
 
 def arrays(seed: int) -> Arrays:
