@@ -121,9 +121,7 @@ def _ca_usage(_policy: Policy, _certificate: x509.Certificate, extension: x509.K
         raise ValueError("an issuer may not sign certificates (keyUsage without keyCertSign)")
 
 
-def _leaf_constraints(
-    _policy: Policy, _certificate: x509.Certificate, extension: x509.BasicConstraints | None
-) -> None:
+def _leaf_constraints(_policy: Policy, _certificate: x509.Certificate, extension: x509.BasicConstraints | None) -> None:
     if extension is not None and extension.ca:
         raise ValueError("the document is signed by a certificate authority (basicConstraints)")
 

@@ -69,7 +69,9 @@ class AttestationPolicy(Frozen):
         if "measurements" in values:
             values["measurements"] = _json(values["measurements"])
         names = {name: ENVIRONMENT + name.upper() for name in cls.model_fields}
-        return cls.checked(values, mend="correct the MNIST_ATTESTATION_... variables (docs/attestation.md)", names=names)
+        return cls.checked(
+            values, mend="correct the MNIST_ATTESTATION_... variables (docs/attestation.md)", names=names
+        )
 
 
 def _json(text: str) -> Any:

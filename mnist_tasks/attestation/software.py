@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -63,15 +64,17 @@ class SoftwareSource:
     clock: Callable[[], datetime] = utc_now
 
     @classmethod
-    def open(cls, folder: Path, pcrs: Mapping[int, bytes], *, clock: Callable[[], datetime] = utc_now) -> SoftwareSource:
+    def open(
+        cls, folder: Path, pcrs: Mapping[int, bytes], *, clock: Callable[[], datetime] = utc_now
+    ) -> SoftwareSource:
         """The root in this folder, made if there is none: processes that share the folder share the root.
 
         Raises:
             ConfigurationError: what lies there is no root.
         """
-        if not (folder / _ROOT_FILE).exists():
-            _make_root(folder, clock())
         try:
+            if not (folder / _ROOT_FILE).exists():
+                _make_root(folder, clock())
             root = x509.load_pem_x509_certificate((folder / _ROOT_FILE).read_bytes())
             key = serialization.load_pem_private_key((folder / _KEY_FILE).read_bytes(), password=None)
         except (OSError, ValueError) as error:
@@ -124,10 +127,19 @@ def _make_root(folder: Path, now: datetime) -> None:
     )
     pem = serialization.Encoding.PEM
     secret = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    _write(folder / _KEY_FILE, secret)
-    # The certificate last: it is what says that there is a root.
-    _write(folder / _ROOT_FILE, root.public_bytes(pem))
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    # A temporary directory is its owner's alone, and a rename is whole or not at all: of several processes that make a
+    # root at once, one wins, and all of them read the winner's.
+    with tempfile.TemporaryDirectory(prefix=".root-", dir=folder.parent) as temporary:
+        made = Path(temporary) / folder.name
+        made.mkdir(mode=0o700)
+        _write(made / _KEY_FILE, secret)
+        _write(made / _ROOT_FILE, root.public_bytes(pem))
+        try:
+            made.rename(folder)
+        except OSError:
+            if not (folder / _ROOT_FILE).exists():
+                raise
 
 
 def _leaf(
@@ -171,7 +183,7 @@ def _usage(*, signs_certificates: bool) -> x509.KeyUsage:
 
 
 def _write(path: Path, content: bytes) -> None:
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
         file.write(content)
 
 
