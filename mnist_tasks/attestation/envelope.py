@@ -34,8 +34,8 @@ _ENVELOPED_DATA: Final = Node(_OID, bytes.fromhex("2a864886f70d010703"))  # 1.2.
 _DATA: Final = Node(_OID, bytes.fromhex("2a864886f70d010701"))  # 1.2.840.113549.1.7.1
 _AES_256_CBC: Final = Node(_OID, bytes.fromhex("60864801650304012a"))  # 2.16.840.1.101.3.4.1.42
 _VERSION_2: Final = Node(_INTEGER, b"\x02")
-# RSAES-OAEP with SHA-256 for the label and for MGF1, no label; the hash's parameters are NULL (KMS) or absent, which mean
-# the same (RFC 4055, section 2.1 and 4.1).
+# RSAES-OAEP with SHA-256 for the label and for MGF1, no label; the hash's parameters are NULL (KMS) or absent, which
+# mean the same (RFC 4055, sections 2.1 and 4.1).
 _RSAES_OAEP_SHA_256: Final = (
     read(
         bytes.fromhex(

@@ -71,7 +71,9 @@ def verify(
         data: the document as the source made it.
         policy: what it has to say, and whom it is believed from.
         now: the time, with a time zone.
-        nonce: what it has to answer; None: not looked at. The same holds for `user_data` and `public_key` (DER).
+        nonce: what it has to answer; None: not looked at.
+        user_data: what it has to vouch for; None: not looked at.
+        public_key: the DER of the key that it has to carry; None: not looked at.
 
     Raises:
         AttestationRefused: whatever it is that does not hold.
