@@ -127,11 +127,12 @@ def _explained(key_id: str) -> Iterator[None]:
 
 def _from_client_error(key_id: str, error: ClientError) -> MnistError:
     code = error.response.get("Error", {}).get("Code", "")
-    if code == "AccessDeniedException":
+    # What KMS answers to a document that it does not believe is not documented; it validates its other parameters, too.
+    if code in {"AccessDeniedException", "ValidationException"}:
         return AttestationRefused(
             f"KMS refuses this place the key {key_id}: {error}",
             mend="compare the measurements of the image with the key policy's kms:RecipientAttestation conditions, "
-            "and the role with its principals (docs/attestation.md)",
+            "and the role with its principals (docs/attestation.md); a software document is for the local front alone",
         )
     if code in {"InvalidCiphertextException", "IncorrectKeyException"}:
         return IntegrityError(

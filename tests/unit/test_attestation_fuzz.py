@@ -21,9 +21,11 @@ SCALARS = st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats()
 KEYS = st.integers(-2, 40) | st.text(max_size=12) | st.booleans() | st.binary(max_size=4)
 VALUES = st.recursive(
     SCALARS,
-    lambda inner: st.lists(inner, max_size=4)
-    | st.dictionaries(KEYS, inner, max_size=4)
-    | st.builds(cbor2.CBORTag, st.integers(60000, 2**40), inner),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(KEYS, inner, max_size=4)
+        | st.builds(cbor2.CBORTag, st.integers(60000, 2**40), inner)
+    ),
     max_leaves=12,
 )
 # Encoded tags, wrapped around anything: what cbor2 makes of them (dates, decimals, references, patterns, messages).

@@ -19,7 +19,8 @@ ROOT = Path(__file__).resolve().parents[2]
 FOLDER = Path(os.environ.get("MNIST_ATTESTATION_VECTORS") or ROOT.parent / "shared" / "vectors") / "nitro"
 
 pytestmark = pytest.mark.skipif(
-    not FOLDER.is_dir(), reason=f"no published documents in {FOLDER}: set MNIST_ATTESTATION_VECTORS to have them checked"
+    not FOLDER.is_dir(),
+    reason=f"no published documents in {FOLDER}: set MNIST_ATTESTATION_VECTORS to have them checked",
 )
 
 MADE_AT = datetime(2022, 10, 13, 8, 58, 2, 136000, tzinfo=UTC)

@@ -349,7 +349,6 @@ def test_a_public_key_that_cannot_be_encrypted_to_is_refused(public_key, reason)
 # --- its form
 
 
-
 LONG = make_chain().certificates[-1] + b"\x00" * 1024
 
 FIELDS: dict[str, tuple[dict[str, Any], str]] = {
