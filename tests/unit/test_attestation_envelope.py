@@ -174,7 +174,9 @@ FORMS: dict[str, bytes] = {
 def test_an_envelope_is_refused_that(defect):
     assert FORMS[defect] != GOOD, "the defect has to be there"
 
-    with pytest.raises(AttestationRefused, match="KMS's answer for the recipient is refused: (?!it cannot)") as refusal:
+    with pytest.raises(
+        AttestationRefused, match=r"KMS's answer for the recipient is refused: (?!it cannot)"
+    ) as refusal:
         open_envelope(FORMS[defect], KEY)
     assert "AWS_ENDPOINT_URL" in refusal.value.mend
 

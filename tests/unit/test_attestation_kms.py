@@ -58,7 +58,7 @@ def endpoint() -> Iterator[tuple[Endpoint, str]]:
             self.end_headers()
             self.wfile.write(json.dumps(answer).encode())
 
-        def log_message(self, format: str, *args: object) -> None:
+        def log_message(self, *args: object) -> None:
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
@@ -202,7 +202,7 @@ def test_a_data_key_is_refused_when(told, kms, change):
 
 @both
 @pytest.mark.parametrize(
-    ("status", "code", "kind"),
+    "case",
     [
         (400, "AccessDeniedException", AttestationRefused),
         (400, "ValidationException", AttestationRefused),
@@ -216,7 +216,8 @@ def test_a_data_key_is_refused_when(told, kms, change):
         (400, "UnrecognizedClientException", ConfigurationError),
     ],
 )
-def test_an_error_of_kms_says_whether_to_try_again(told, kms, ask, status, code, kind):
+def test_an_error_of_kms_says_whether_to_try_again(told, kms, ask, case):
+    status, code, kind = case
     told.respond = lambda request: (status, {"__type": code, "message": "because"})
 
     with pytest.raises(kind, match=KEY_ARN) as error:

@@ -1,6 +1,6 @@
 """Requests to and answers of the Nitro Security Module, byte for byte.
 
-The device is not to be had outside an enclave: a stand-in for its driver reads the same structure that the driver reads.
+The device is not to be had outside an enclave: a stand-in for its driver reads the structure that the driver reads.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ REQUEST = bytes.fromhex(
     "a1"  # map of 1
     "6b4174746573746174696f6e"  # "Attestation"
     "a3"  # map of 3
-    "69757365725f64617461" "4101"  # "user_data": h'01'
-    "656e6f6e6365" "420203"  # "nonce": h'0203'
-    "6a7075626c69635f6b6579" "43040506"  # "public_key": h'040506'
-)  # fmt: skip
+    "69757365725f646174614101"  # "user_data": h'01'
+    "656e6f6e6365420203"  # "nonce": h'0203'
+    "6a7075626c69635f6b657943040506"  # "public_key": h'040506'
+)
 RESPONSE = bytes.fromhex(
     "a1"
     "6b4174746573746174696f6e"  # "Attestation"
     "a1"
-    "68646f63756d656e74" "43d28443"  # "document": h'd28443'
-)  # fmt: skip
+    "68646f63756d656e7443d28443"  # "document": h'd28443'
+)
 
 
 def test_a_request_is_encoded_as_the_module_reads_it():
@@ -83,7 +83,7 @@ def test_a_file_that_is_no_security_module_is_refused(tmp_path):
 
 @pytest.fixture
 def driver(monkeypatch, tmp_path):
-    """The driver's side of the ioctl: reads the request where the structure points, writes the answer and its length."""
+    """The driver's side of the ioctl: reads the request where the structure points, writes answer and length."""
     (tmp_path / "nsm").touch()
     seen = {}
 

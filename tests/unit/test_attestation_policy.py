@@ -1,4 +1,4 @@
-"""What a deployment accepts is checked when it is configured, and production cannot be talked into trusting software."""
+"""What a deployment accepts is checked when it is configured, and production never trusts software."""
 
 from __future__ import annotations
 

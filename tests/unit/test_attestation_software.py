@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import stat
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -64,7 +63,7 @@ def test_processes_that_make_a_root_at_once_agree_on_one(tmp_path):
         roots = set(pool.map(lambda _: source(tmp_path).root_sha256, range(16)))
 
     assert len(roots) == 1
-    assert os.listdir(tmp_path) == ["software"]
+    assert [path.name for path in tmp_path.iterdir()] == ["software"]
 
 
 def test_its_key_is_for_its_owner_alone_and_not_shown(tmp_path):

@@ -20,7 +20,7 @@ FOLDER = Path(os.environ.get("MNIST_ATTESTATION_VECTORS") or ROOT.parent / "shar
 
 pytestmark = pytest.mark.skipif(
     not FOLDER.is_dir(),
-    reason=f"no published documents in {FOLDER}: set MNIST_ATTESTATION_VECTORS to have them checked",
+    reason=f"no published documents in {FOLDER}: MNIST_ATTESTATION_VECTORS names their folder",
 )
 
 MADE_AT = datetime(2022, 10, 13, 8, 58, 2, 136000, tzinfo=UTC)
