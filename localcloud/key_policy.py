@@ -1,7 +1,8 @@
 """What a KMS key policy says to a request for the key's use, as far as attested requests need it.
 
-The emulator keeps key policies and does not evaluate them. This does, for one principal, with the conditions that
-decide about attestation. What it cannot evaluate it denies, so that a policy never seems to allow more than on AWS.
+The emulator knows no measurements (and evaluates key policies with `AUTH=true` alone). This does, for one principal,
+with the conditions that decide about attestation. What it cannot evaluate it denies, so that a policy never seems to
+allow more than on AWS.
 https://docs.aws.amazon.com/kms/latest/developerguide/conditions-attestation.html
 """
 

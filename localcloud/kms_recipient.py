@@ -1,6 +1,6 @@
 """A front of the emulator's KMS that honours `Recipient` as AWS does, for attested local runs and tests.
 
-The emulator ignores `Recipient` and key policies: it hands the plaintext to anyone. Behind this front an attested
+The emulator ignores `Recipient` and measurements: it hands the plaintext to anyone. Behind this front an attested
 request gets `CiphertextForRecipient` and no plaintext, and the key policy's conditions on measurements decide, for
 requests without a document as well. Everything else passes through unchanged, signatures included (`Host` stays).
 
@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from email.message import Message
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, Self, cast
 from urllib.parse import urlsplit
 
@@ -102,7 +102,9 @@ class KmsFront:
         self._thread.join()
 
 
-def start(upstream: str, *, authenticate: Authenticate, principal: str) -> KmsFront:
+def start(
+    upstream: str, *, authenticate: Authenticate, principal: str, policies: Mapping[str, str] = MappingProxyType({})
+) -> KmsFront:
     """Serve on a free port of 127.0.0.1.
 
     Args:
@@ -111,16 +113,20 @@ def start(upstream: str, *, authenticate: Authenticate, principal: str) -> KmsFr
             this package knows nothing of the project's tasks.
         principal: ARN of the role for which key policies are evaluated. The front cannot tell callers apart (the
             emulator checks their signatures), so it serves one role's attested run.
+        policies: by the key's ARN, the policy document that counts instead of the one that the emulator keeps. Where
+            the emulator enforces IAM (`AUTH=true`) it evaluates the key's policy as well, and denies what has a
+            condition on measurements, of which it knows nothing: give the key one without there, and the real one here.
     """
-    return KmsFront(_Server(upstream, authenticate, principal))
+    return KmsFront(_Server(upstream, authenticate, principal, policies))
 
 
 class _Server(ThreadingHTTPServer):
-    def __init__(self, upstream: str, authenticate: Authenticate, principal: str) -> None:
+    def __init__(self, upstream: str, authenticate: Authenticate, principal: str, policies: Mapping[str, str]) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self._upstream = urlsplit(upstream)
         self._authenticate = authenticate
         self._principal = principal
+        self._policies = policies
         self._kms = client_factory(upstream)("kms")
 
     def answer(self, request: _Request) -> _Answer:
@@ -162,7 +168,7 @@ class _Server(ThreadingHTTPServer):
     def _check_policy(self, action: str, request: Mapping[str, Any], key: str, recipient: Recipient | None) -> None:
         pcrs = recipient.pcrs if recipient else None
         asked = KeyRequest(self._principal, f"kms:{action}", key, pcrs, request.get("EncryptionContext") or {})
-        policy = self._kms.get_key_policy(KeyId=key, PolicyName="default")["Policy"]
+        policy = self._policies.get(key) or self._kms.get_key_policy(KeyId=key, PolicyName="default")["Policy"]
         if reason := denial(policy, asked):
             message = f"User: {self._principal} is not authorized to perform: kms:{action} on resource: {key} {reason}"
             raise _RefusedError("AccessDeniedException", message)

@@ -37,14 +37,14 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> SoftwareSource:
     return SoftwareSource.open(tmp_path_factory.mktemp("attestation") / "root", PCRS)
 
 
-def front_for(cloud: localcloud.Cloud, source: SoftwareSource) -> kms_recipient.KmsFront:
+def front_for(cloud: localcloud.Cloud, source: SoftwareSource, **options: Any) -> kms_recipient.KmsFront:
     policy = AttestationPolicy(measurements=[{0: PCRS[0].hex()}], production=False, software_root=source.root_sha256)
 
     def believe(data: bytes) -> kms_recipient.Recipient:
         attested = authenticate(data, policy, now=datetime.now(UTC))
         return kms_recipient.Recipient(attested.document.pcrs, recipient_key(attested.document))
 
-    return kms_recipient.start(cloud.environment["AWS_ENDPOINT_URL"], authenticate=believe, principal=ROLE)
+    return kms_recipient.start(cloud.environment["AWS_ENDPOINT_URL"], authenticate=believe, principal=ROLE, **options)
 
 
 @pytest.fixture(scope="module")
@@ -246,6 +246,16 @@ def test_everything_else_passes_through(client, key):
     assert client.describe_key(KeyId=key)["KeyMetadata"]["Arn"] == key
     with pytest.raises(client.exceptions.NotFoundException):
         client.generate_data_key(KeyId=key[:-1] + "!", KeySpec="AES_256")
+
+
+def test_a_policy_that_the_front_was_given_counts_instead_of_the_keys(cloud, direct, source):
+    key = direct.create_key()["KeyMetadata"]["Arn"]
+    with front_for(cloud, source, policies={key: key_policy(PCRS[0])}) as running:
+        asking = boto3.client("kms", **(cloud.client_arguments | {"endpoint_url": running.url}))
+
+        assert AttestedKms(asking, source).generate_data_key(key_id=key, context=CONTEXT)
+        with pytest.raises(ClientError, match="is not authorized to perform"):
+            asking.generate_data_key(KeyId=key, KeySpec="AES_256")
 
 
 def test_the_front_ends_with_its_block(cloud, source):

@@ -460,7 +460,7 @@ STRUCTURES: dict[str, tuple[bytes, str]] = {
     "has its payload elsewhere": (cbor2.dumps([HEADER, {}, None, SIGNATURE]), "payload has to be a byte string"),
     "has an empty payload": (cbor2.dumps([HEADER, {}, b"", SIGNATURE]), "payload has 0 bytes"),
     "has a payload that is too large": (cbor2.dumps([HEADER, {}, bytes(16_385), SIGNATURE]), "payload has 16,385"),
-    "is too large": (bytes(20_000), "20,000 bytes"),
+    "is too large": (bytes(20_000), "at most 16,640 were expected"),
     "has no signature": (cbor2.dumps([*PARTS[:3], b""]), "signature has 0 bytes"),
     "has a signature of 64 bytes": (cbor2.dumps([*PARTS[:3], bytes(64)]), "signature has 64 bytes"),
     "has a signature in DER": (
