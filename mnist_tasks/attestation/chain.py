@@ -111,11 +111,6 @@ def _name(certificate: x509.Certificate) -> str:
         return "unreadable name"
 
 
-def _ca_constraints(_policy: Policy, _certificate: x509.Certificate, extension: x509.BasicConstraints) -> None:
-    if not extension.ca:
-        raise ValueError("an issuer is not a certificate authority (basicConstraints)")
-
-
 def _ca_usage(_policy: Policy, _certificate: x509.Certificate, extension: x509.KeyUsage) -> None:
     if not extension.key_cert_sign:
         raise ValueError("an issuer may not sign certificates (keyUsage without keyCertSign)")
@@ -132,10 +127,10 @@ def _leaf_usage(_policy: Policy, _certificate: x509.Certificate, extension: x509
 
 
 # The defaults of the library are those of the web's PKI (subjectAltName, authorityKeyIdentifier), which Nitro's leaves
-# have not. Path length and validity are the library's own, whatever the extension policies are.
+# have not. Validity, cA, path length and unknown critical extensions are the library's own checks in any case.
 _CA = (
     ExtensionPolicy.permit_all()
-    .require_present(x509.BasicConstraints, Criticality.CRITICAL, _ca_constraints)
+    .require_present(x509.BasicConstraints, Criticality.CRITICAL, None)
     .require_present(x509.KeyUsage, Criticality.CRITICAL, _ca_usage)
 )
 _LEAF = (

@@ -143,27 +143,39 @@ CHAINS: dict[str, tuple[Callable[[], Chain], str]] = {
     "an intermediate has expired": (lambda: chain_with(2, end=EARLIER), "not valid at validation time"),
     "an intermediate is not yet valid": (lambda: chain_with(3, start=LATER), "not valid at validation time"),
     "the root has expired": (lambda: chain_with(0, end=EARLIER), "not valid at validation time"),
-    "an intermediate lacks the CA flag": (lambda: chain_with(2, ca=False), "not a valid path"),
-    "an intermediate lacks basicConstraints": (lambda: chain_with(2, constraints=False), "not a valid path"),
+    "an intermediate lacks the CA flag": (lambda: chain_with(2, ca=False), "cA must be asserted"),
+    "an intermediate lacks basicConstraints": (lambda: chain_with(2, constraints=False), "has no basicConstraints"),
     "an intermediate's basicConstraints are not critical": (
         lambda: chain_with(2, constraints_critical=False),
-        "not a valid path",
+        "incorrect criticality",
     ),
-    "the root lacks the CA flag": (lambda: chain_with(0, ca=False), "not a valid path"),
-    "an intermediate's path length is too short": (lambda: chain_with(1, path_length=1), "not a valid path"),
-    "the root's path length is too short": (lambda: chain_with(0, path_length=2), "not a valid path"),
-    "an intermediate may not sign certificates": (lambda: chain_with(3, signs_certificates=False), "not a valid path"),
-    "an intermediate lacks keyUsage": (lambda: chain_with(1, usage=False), "not a valid path"),
-    "the leaf is an authority": (lambda: chain_with(4, ca=True), "not a valid path"),
-    "the leaf may not sign": (lambda: chain_with(4, signs_documents=False), "not a valid path"),
-    "the leaf lacks keyUsage": (lambda: chain_with(4, usage=False), "not a valid path"),
+    "the root lacks the CA flag": (lambda: chain_with(0, ca=False), "cA must be asserted"),
+    "an intermediate's path length is too short": (
+        lambda: chain_with(1, path_length=1),
+        "path length constraint violated",
+    ),
+    "the root's path length is too short": (lambda: chain_with(0, path_length=2), "path length constraint violated"),
+    "an intermediate may not sign certificates": (
+        lambda: chain_with(3, signs_certificates=False),
+        "keyUsage without keyCertSign",
+    ),
+    "an intermediate lacks keyUsage": (
+        lambda: chain_with(1, usage=False),
+        "2.5.29.15: Certificate is missing required extension",
+    ),
+    "the leaf is an authority": (lambda: chain_with(4, ca=True), "signed by a certificate authority"),
+    "the leaf may not sign": (lambda: chain_with(4, signs_documents=False), "keyUsage without digitalSignature"),
+    "the leaf lacks keyUsage": (
+        lambda: chain_with(4, usage=False),
+        "2.5.29.15: Certificate is missing required extension",
+    ),
     "an intermediate is signed with SHA-256": (
         lambda: chain_with(2, algorithm=hashes.SHA256),
         "ECDSA with SHA-384 was expected",
     ),
     "the leaf is signed with SHA-512": (lambda: chain_with(4, algorithm=hashes.SHA512), "ECDSA with SHA-384"),
     "an intermediate's key is on P-256": (lambda: chain_with(2, curve=ec.SECP256R1), "not on the curve P-384"),
-    "an intermediate names another issuer": (lambda: chain_with(2, issuer="somebody"), "not a valid path"),
+    "an intermediate names another issuer": (lambda: chain_with(2, issuer="somebody"), "all candidates exhausted"),
     "an intermediate has a critical extension nobody knows": (
         lambda: chain_with(2, extension=UNKNOWN_CRITICAL),
         "critical extension",
@@ -191,22 +203,25 @@ def test_a_leaf_on_another_curve_is_refused():
     refuses("not on the curve P-384", data, chain=chain)
 
 
-BUNDLES: dict[str, Callable[[list[bytes]], list[bytes]]] = {
-    "an intermediate is missing": lambda bundle: [bundle[0], *bundle[2:]],
-    "two intermediates are exchanged": lambda bundle: [bundle[0], bundle[2], bundle[1], bundle[3]],
-    "an intermediate comes twice": lambda bundle: [*bundle, bundle[-1]],
-    "a certificate that nobody needs is added": lambda bundle: [*bundle, make_chain((ROOT, LEAF)).certificates[1]],
-    "a certificate is followed by a byte": lambda bundle: [*bundle[:-1], bundle[-1] + b"\x00"],
-    "a certificate is cut off": lambda bundle: [*bundle[:-1], bundle[-1][:-1]],
-    "a certificate is no certificate": lambda bundle: [*bundle[:-1], b"\x30\x00"],
+BUNDLES: dict[str, tuple[Callable[[list[bytes]], list[bytes]], str]] = {
+    "an intermediate is missing": (lambda bundle: [bundle[0], *bundle[2:]], "all candidates exhausted"),
+    "two intermediates are exchanged": (lambda bundle: [bundle[0], bundle[2], bundle[1], bundle[3]], "in the order"),
+    "an intermediate comes twice": (lambda bundle: [*bundle, bundle[-1]], "not all of them are needed"),
+    "a certificate that nobody needs is added": (
+        lambda bundle: [*bundle, make_chain((ROOT, LEAF)).certificates[1]],
+        "not all of them are needed",
+    ),
+    "a certificate is followed by a byte": (lambda bundle: [*bundle[:-1], bundle[-1] + b"\x00"], "cannot be read"),
+    "a certificate is cut off": (lambda bundle: [*bundle[:-1], bundle[-1][:-1]], "cannot be read"),
+    "a certificate is no certificate": (lambda bundle: [*bundle[:-1], b"\x30\x00"], "cannot be read"),
 }
 
 
 @pytest.mark.parametrize("defect", BUNDLES)
 def test_a_bundle_is_refused_when(defect):
-    bundle = BUNDLES[defect](list(make_chain().certificates[:-1]))
+    change, reason = BUNDLES[defect]
 
-    refuses("certificate", document(cabundle=bundle))
+    refuses(reason, document(cabundle=change(list(make_chain().certificates[:-1]))))
 
 
 # --- that it is what was signed
