@@ -11,7 +11,6 @@ _INDEFINITE: Final = 0x80
 _END_OF_CONTENTS: Final = b"\x00\x00"
 _MAX_LENGTH_BYTES: Final = 2
 _MAX_DEPTH: Final = 12
-_MAX_CHILDREN: Final = 64
 
 
 @dataclass(frozen=True)
@@ -24,7 +23,9 @@ class Node:
     def children(self, tag: int, count: int | None, what: str) -> tuple[Node, ...]:
         """The elements in this one. Raises ValueError when it is not such an element of `count` others."""
         if self.tag != tag or not isinstance(self.content, tuple) or count not in (None, len(self.content)):
-            raise ValueError(f"{what} is not an element {tag:#04x} of {count or 'some'} others: {self._shown()} came")
+            raise ValueError(
+                f"{what} is not an element {tag:#04x} of {'any' if count is None else count} others: {self._shown()}"
+            )
         return self.content
 
     def octets(self, tag: int, what: str) -> bytes:
@@ -86,7 +87,7 @@ def _children_to(data: bytes, start: int, end: int, depth: int) -> tuple[Node, .
     children: list[Node] = []
     while start < end:
         child, start = _element(data[:end], start, depth - 1)
-        children.append(_counted(children, child))
+        children.append(child)
     return tuple(children)
 
 
@@ -94,14 +95,8 @@ def _children_to_mark(data: bytes, start: int, depth: int) -> tuple[tuple[Node, 
     children: list[Node] = []
     while data[start : start + 2] != _END_OF_CONTENTS:
         child, start = _element(data, start, depth - 1)
-        children.append(_counted(children, child))
+        children.append(child)
     return tuple(children), start + 2
-
-
-def _counted(before: list[Node], child: Node) -> Node:
-    if len(before) >= _MAX_CHILDREN:
-        raise ValueError(f"an element has more than {_MAX_CHILDREN} others in it")
-    return child
 
 
 def _byte(data: bytes, at: int) -> int:

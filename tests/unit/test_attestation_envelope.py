@@ -184,7 +184,10 @@ def test_an_envelope_is_refused_that(defect):
 SECRETS: dict[str, tuple[bytes, bytes]] = {
     "the key is another's": (rsa_key(3072).public_key().encrypt(CONTENT_KEY, OAEP), CIPHERTEXT),
     "the key is no ciphertext": (b"x" * 256, CIPHERTEXT),
-    "the key is of AES-128": (KEY.public_key().encrypt(CONTENT_KEY[:16], OAEP), CIPHERTEXT),
+    "the key is of AES-128": (
+        KEY.public_key().encrypt(CONTENT_KEY[:16], OAEP),
+        cbc(SECRET + bytes([16]) * 16, CONTENT_KEY[:16]),
+    ),
     "the key has a label": (
         KEY.public_key().encrypt(CONTENT_KEY, padding.OAEP(padding.MGF1(hashes.SHA256()), hashes.SHA256(), b"label")),
         CIPHERTEXT,
@@ -224,3 +227,31 @@ def test_every_changed_byte_of_the_structure_is_found():
 
 def test_an_element_knows_its_bytes_or_its_elements():
     assert read(bytes.fromhex("30060401aa040101")) == Node(0x30, (Node(0x04, b"\xaa"), Node(0x04, b"\x01")))
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        ("04820080" + "00" * 128, "not in its shortest form"),
+        ("048100", "not in its shortest form"),
+        ("0484" + "00000080" + "00" * 128, "too large"),
+        ("0482ff", "too large, or not"),
+        ("04800000", "a primitive element has an indefinite length"),
+        ("3003040200", "ends in the middle"),
+        ("30030401000000", "2 bytes follow"),
+        ("30", "ends in the middle"),
+        ("3080", "ends in the middle"),
+        ("1f2000", "has no place here"),
+        ("0000", "has no place here"),
+        ("30020000", "has no place here"),
+    ],
+)
+def test_bytes_are_no_element_when(data, reason):
+    with pytest.raises(ValueError, match=reason):
+        read(bytes.fromhex(data))
+
+
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_an_element_with_another_number_of_elements_is_not_the_expected_one(count):
+    with pytest.raises(ValueError, match="recipient is not an element 0x30 of"):
+        read(bytes.fromhex("30060401aa040101")).children(0x30, count, "recipient")

@@ -93,7 +93,7 @@ def driver(monkeypatch, tmp_path):
         if "errno" in seen:
             raise OSError(seen["errno"], "refused by the driver")
         ctypes.memmove(response, RESPONSE, len(RESPONSE))
-        struct.pack_into("=Q", message, 24, len(RESPONSE))
+        struct.pack_into("=Q", message, 24, seen.get("length", len(RESPONSE)))
         return 0
 
     monkeypatch.setattr(fcntl, "ioctl", ioctl)
@@ -112,4 +112,12 @@ def test_an_error_of_the_driver_is_named(driver):
     seen["errno"] = errno.EMSGSIZE
 
     with pytest.raises(AttestationRefused, match="EMSGSIZE"):
+        source.attest(public_key=b"k")
+
+
+def test_nothing_is_read_beyond_the_length_that_the_driver_gives(driver):
+    seen, source = driver
+    seen["length"] = 0
+
+    with pytest.raises(AttestationRefused, match="not CBOR"):
         source.attest(public_key=b"k")
