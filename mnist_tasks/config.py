@@ -72,7 +72,10 @@ class Settings(Frozen):
     subnets: tuple[str, ...] = Field((), description="subnets of the tasks (AWS only)")
     security_groups: tuple[str, ...] = Field((), description="security groups of the tasks (AWS only)")
     assign_public_ip: Literal["ENABLED", "DISABLED"] = Field("DISABLED", description="public address of the tasks")
-    poll_seconds: int = Field(6, ge=1, le=60, description="seconds between two looks at a running ECS task")
+    capacity: Literal["FARGATE", "FARGATE_SPOT"] = Field(
+        "FARGATE_SPOT", description="where training runs; the last try of a step runs on FARGATE whatever this says"
+    )
+    poll_seconds: float = Field(6, ge=0.1, le=60, description="seconds between two looks at a running ECS task")
     retry_seconds: int = Field(30, ge=1, le=600, description="seconds before the first retry of a step; then doubled")
     mail_from: EmailAddress = Field("mnist@example.com", description="sender of the report")
     mail_to: tuple[EmailAddress, ...] = Field(("ml-team@example.com",), description="who gets the report by default")
