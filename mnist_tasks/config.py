@@ -221,6 +221,23 @@ class TrainingJob(Frozen):
         return cls.checked(values, mend=mend, names=names)
 
 
+class ContainerSettings(Frozen):
+    """What the task definition tells every training, whatever its job. Read from `MNIST_<FIELD>` variables."""
+
+    time_limit_seconds: int = Field(5400, ge=1, le=86_400, description="then the container ends itself")
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Self:
+        """Read the variables that are set.
+
+        Raises:
+            ConfigurationError: a value is outside its bounds.
+        """
+        names = {name: ENVIRONMENT_PREFIX + name.upper() for name in cls.model_fields}
+        values = {name: environment[variable] for name, variable in names.items() if variable in environment}
+        return cls.checked(values, mend="correct the environment in the task definition", names=names)
+
+
 def derived_seed(*parts: object) -> int:
     """A seed in [0, 2**31) that depends on all `parts` and on nothing else.
 

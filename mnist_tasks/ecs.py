@@ -154,6 +154,6 @@ def conflicting_task(error: Exception) -> str | None:
     That happens when a deployment has changed the task definition or the network between two tries.
     """
     if isinstance(error, ClientError) and error.response.get("Error", {}).get("Code") == "ConflictException":
-        arns: Sequence[str] = error.response.get("resourceIds") or ()  # type: ignore[typeddict-item]
-        return next(iter(arns), None)
+        answer: Mapping[str, Any] = error.response
+        return next(iter(answer.get("resourceIds") or ()), None)
     return None

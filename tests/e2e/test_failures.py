@@ -32,39 +32,6 @@ def keys_of(pipeline):
     return keys
 
 
-@pytest.fixture
-def task_definition(pipeline):
-    """Registers a task definition whose container, named as the trainer's, does something else."""
-
-    def register(image, command):
-        name = f"test-{uuid.uuid4().hex[:8]}"
-        pipeline.client("ecs").register_task_definition(
-            family=name,
-            requiresCompatibilities=["FARGATE"],
-            networkMode="awsvpc",
-            cpu="256",
-            memory="512",
-            containerDefinitions=[
-                {
-                    "name": "trainer",
-                    "image": image,
-                    "command": command,
-                    "logConfiguration": {
-                        "logDriver": "awslogs",
-                        "options": {
-                            "awslogs-group": "/mnist/trainer",
-                            "awslogs-region": "us-east-1",
-                            "awslogs-stream-prefix": "trainer",
-                        },
-                    },
-                }
-            ],
-        )
-        return name
-
-    return register
-
-
 def failure_mail(pipeline, outcome):
     (mail,) = pipeline.mails(outcome.slug)
     return mail, mail.get_body(("plain",)).get_content()
