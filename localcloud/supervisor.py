@@ -1,8 +1,8 @@
 """The background process that holds the parts together: they start together and end together.
 
-It runs the front, the container runtime and the mail server in threads and the emulator as its child. Started by `up`, never by
-hand: `python -m localcloud.supervisor HOME DESCRIPTOR`, with the configuration as JSON on standard input. It reports
-to the descriptor, a pipe: one JSON line, `{"error": null}` when everything is ready.
+It runs the front, the container runtime and the mail server in threads and the emulator as its child. Started by `up`,
+never by hand: `python -m localcloud.supervisor HOME DESCRIPTOR`, with the configuration as JSON on standard input. It
+reports to the descriptor, a pipe: one JSON line, `{"error": null}` when everything is ready.
 """
 
 from __future__ import annotations

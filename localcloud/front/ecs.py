@@ -53,7 +53,7 @@ class Ecs:
     """Answers what concerns tasks, from the emulator and the ledger."""
 
     def __init__(self, emulator: EmulatorEcs, ledger: Ledger, has_processes: Callable[[str], bool]) -> None:
-        """`has_processes` says whether a task, by its ARN, has a container whose process or output is not at its end."""
+        """`has_processes` says of a task, by its ARN, whether a container of it runs or has output to be fetched."""
         self._emulator = emulator
         self._ledger = ledger
         self._has_processes = has_processes

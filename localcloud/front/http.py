@@ -7,7 +7,8 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Any, BinaryIO
+from io import BufferedReader
+from typing import Any
 
 # The emulator's own limit is of this size; a longer head is no request of an AWS client.
 MAX_HEAD_BYTES = 64 * 1024
@@ -54,7 +55,7 @@ class Answer:
         return "\r\n".join(lines).encode() + body
 
 
-def read_head(stream: BinaryIO) -> Head | None:
+def read_head(stream: BufferedReader) -> Head | None:
     """The next request's head; None at the end of the stream. Raises BadRequestError."""
     lines: list[bytes] = []
     size = 0
@@ -70,7 +71,7 @@ def read_head(stream: BinaryIO) -> Head | None:
             return _parse(lines)
 
 
-def body_of(head: Head, stream: BinaryIO) -> Iterator[bytes]:
+def body_of(head: Head, stream: BufferedReader) -> Iterator[bytes]:
     """The body in pieces, as it travels: a chunked one keeps its chunk sizes. Raises BadRequestError, OSError."""
     if "chunked" in head.headers.get("transfer-encoding", "").lower():
         yield from _chunked(stream)
@@ -78,7 +79,7 @@ def body_of(head: Head, stream: BinaryIO) -> Iterator[bytes]:
         yield from _exactly(stream, int(head.headers.get("content-length") or 0))
 
 
-def read_body(head: Head, stream: BinaryIO, send: Callable[[bytes], object]) -> bytes:
+def read_body(head: Head, stream: BufferedReader, send: Callable[[bytes], object]) -> bytes:
     """The whole body. `send` reaches the client, who may wait for a word before it sends one."""
     if "transfer-encoding" in head.headers:
         raise BadRequestError("a chunked body where every AWS client sends a Content-Length")
@@ -97,16 +98,16 @@ def _parse(lines: list[bytes]) -> Head:
     return Head(b"".join(lines), method, path, headers)
 
 
-def _exactly(stream: BinaryIO, size: int) -> Iterator[bytes]:
+def _exactly(stream: BufferedReader, size: int) -> Iterator[bytes]:
     while size:
-        piece = stream.read1(min(size, CHUNK_BYTES))  # type: ignore[attr-defined]
+        piece = stream.read1(min(size, CHUNK_BYTES))
         if not piece:
             raise BadRequestError(f"the body ended {size} bytes early")
         size -= len(piece)
         yield piece
 
 
-def _chunked(stream: BinaryIO) -> Iterator[bytes]:
+def _chunked(stream: BufferedReader) -> Iterator[bytes]:
     # RFC 9112, section 7.1: size line, data and line end for each chunk; after the chunk of size 0, trailers.
     while True:
         line = stream.readline(MAX_HEAD_BYTES)

@@ -13,7 +13,7 @@ import socket
 import socketserver
 import threading
 from collections.abc import Callable
-from typing import BinaryIO
+from io import BufferedReader
 
 from localcloud.front.http import CHUNK_BYTES, Answer, BadRequestError, Head, body_of, read_body, read_head
 
@@ -40,28 +40,27 @@ class Front(socketserver.ThreadingMixIn, socketserver.TCPServer):
 class _Connection(socketserver.BaseRequestHandler):
     server: Front
     request: socket.socket
+    _upstream: _Upstream | None = None
 
     def handle(self) -> None:
         """Serve one client's connection until either side closes it."""
         self.request.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
-        self._upstream: _Upstream | None = None
         try:
-            with self.request.makefile("rb", CHUNK_BYTES) as stream:
+            with self.request.makefile("rb") as stream:
                 while head := read_head(stream):
                     self._serve(head, stream)
+            if self._upstream:
+                self._upstream.finish()
         except BadRequestError as error:
             _log.warning("a connection is closed: %s", error)
         except (OSError, http.client.HTTPException) as error:
             # The client went away, or the emulator did: the other one sees a connection that breaks, as without us.
             _log.info("a connection broke: %r", error)
-        else:
-            if self._upstream:
-                self._upstream.finish()
         finally:
             if self._upstream:
                 self._upstream.close()
 
-    def _serve(self, head: Head, stream: BinaryIO) -> None:
+    def _serve(self, head: Head, stream: BufferedReader) -> None:
         respond = self.server.pick(head)
         if respond is None:
             self._hand_on(head, stream)
@@ -73,7 +72,7 @@ class _Connection(socketserver.BaseRequestHandler):
         body = read_body(head, stream, self.request.sendall)
         self.request.sendall(respond(body).encode())
 
-    def _hand_on(self, head: Head, stream: BinaryIO) -> None:
+    def _hand_on(self, head: Head, stream: BufferedReader) -> None:
         if self._upstream is None:
             self._upstream = _Upstream(self.server.emulator_port, self.request)
         self._upstream.send(head.raw)

@@ -73,7 +73,7 @@ class RunRecord:
         return None if None in times else max(time for time in times if time is not None)
 
     def token_counts(self, now: float) -> bool:
-        """Whether a retry is answered with these tasks: for 24 hours, or an hour after the last one stopped if sooner."""
+        """Whether a retry gets these tasks: for 24 hours, or until an hour after the last one stopped if sooner."""
         return now < self.created_at + TOKEN_SECONDS and not self.is_forgotten(now)
 
     def is_forgotten(self, now: float) -> bool:

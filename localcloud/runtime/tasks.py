@@ -13,7 +13,7 @@ CLUSTER_LABEL = "com.amazonaws.ecs.cluster"
 NAME_LABEL = "com.amazonaws.ecs.container-name"
 
 # RunTask puts the task on record before it answers.
-_RECORD_SECONDS = 30.0
+_RECORD_SECONDS = 10.0
 
 # The emulator points these at an endpoint of its own, which hands out keys that it does not know itself (1.5.33).
 UNUSABLE = ("AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_CONTAINER_AUTHORIZATION_TOKEN")
