@@ -5,6 +5,7 @@ RunTask honours `clientToken` as https://docs.aws.amazon.com/AmazonECS/latest/AP
 
 from __future__ import annotations
 
+import http.client
 import json
 import logging
 import re
@@ -183,8 +184,17 @@ def _answer(action: Callable[[Request], Answer], body: bytes) -> Answer:
     try:
         request = json.loads(body or b"{}")
     except ValueError:
-        return _error("SerializationException", "the body is not JSON")
-    return action(request)
+        request = None
+    if not isinstance(request, dict):
+        return _error("SerializationException", "the body is no JSON object")
+    try:
+        return action(request)
+    except (OSError, http.client.HTTPException):
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer
+        _log.exception("a request was not understood")
+        message = f"{type(error).__name__}: {error}"
+        return Answer(HTTPStatus.INTERNAL_SERVER_ERROR, {"__type": "ServerException", "message": message})
 
 
 def _error(kind: str, message: str, **members: Any) -> Answer:

@@ -12,7 +12,7 @@ from typing import Any
 
 # The emulator's own limit is of this size; a longer head is no request of an AWS client.
 MAX_HEAD_BYTES = 64 * 1024
-CHUNK_BYTES = 256 * 1024
+CHUNK_BYTES = 64 * 1024
 
 
 class BadRequestError(ValueError):
@@ -76,7 +76,10 @@ def body_of(head: Head, stream: BufferedReader) -> Iterator[bytes]:
     if "chunked" in head.headers.get("transfer-encoding", "").lower():
         yield from _chunked(stream)
     else:
-        yield from _exactly(stream, int(head.headers.get("content-length") or 0))
+        length = head.headers.get("content-length", "0")
+        if not (length.isascii() and length.isdigit()):
+            raise BadRequestError(f"Content-Length: {length}")
+        yield from _exactly(stream, int(length))
 
 
 def read_body(head: Head, stream: BufferedReader, send: Callable[[bytes], object]) -> bytes:

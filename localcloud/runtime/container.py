@@ -88,15 +88,11 @@ class Container:
         return self.exit_code if self._exited.wait(seconds) else None
 
     def stop(self, timeout: float) -> None:
-        """Ask with SIGTERM, insist with SIGKILL after the timeout (seconds).
-
-        Returns when the process is gone and its last words were fetched, or nobody came for them.
-        """
+        """Ask with SIGTERM, insist with SIGKILL after the timeout (seconds). Returns when the process is gone."""
         self.kill(signal.SIGTERM)
         if self.is_running() and self.wait(timeout) is None:
             self.kill(signal.SIGKILL)
             self.wait()
-        self.log.wait_read(UNREAD_OUTPUT_SECONDS)
 
     def kill(self, number: signal.Signals) -> None:
         """Signal every process of the container."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from localcloud.images import Image
-from localcloud.runtime.container import Container, ContainerSpec
+from localcloud.runtime.container import UNREAD_OUTPUT_SECONDS, Container, ContainerSpec
 
 
 class NotFoundError(LookupError):
@@ -108,10 +108,14 @@ class Engine:
         )
 
     def stop(self, reference: str, timeout: float) -> None:
-        """Stop a container; the stop timeout of its ECS task, when there is one, counts for more than the caller's."""
+        """Stop a container; the stop timeout of its ECS task, when there is one, counts for more than the caller's.
+
+        Returns when its process is gone and its last words were fetched, or nobody came for them: then it is removed.
+        """
         container = self.get(reference)
         own = container.spec.stop_timeout
         container.stop(timeout if own is None else own)
+        container.log.wait_read(UNREAD_OUTPUT_SECONDS)
 
     def remove(self, reference: str, *, force: bool) -> None:
         """Forget a container and delete its files. Raises ConflictError for a running one unless forced."""
