@@ -12,7 +12,7 @@ from typing import Any
 
 # The emulator's own limit is of this size; a longer head is no request of an AWS client.
 MAX_HEAD_BYTES = 64 * 1024
-CHUNK_BYTES = 64 * 1024
+CHUNK_BYTES = 256 * 1024
 
 
 class BadRequestError(ValueError):
