@@ -49,8 +49,6 @@ class _Connection(socketserver.BaseRequestHandler):
             with self.request.makefile("rb") as stream:
                 while head := read_head(stream):
                     self._serve(head, stream)
-            if self._upstream:
-                self._upstream.finish()
         except BadRequestError as error:
             _log.warning("a connection is closed: %s", error)
         except (OSError, http.client.HTTPException) as error:
@@ -92,19 +90,13 @@ class _Upstream:
         self._thread = threading.Thread(target=self._copy_back, name="front-answers", daemon=True)
         self._thread.start()
 
-    def finish(self) -> None:
-        """Tell the emulator that nothing more comes, and wait for the rest of its answer."""
-        with contextlib.suppress(OSError):
-            self._socket.shutdown(socket.SHUT_WR)
-        self._thread.join()
-
     def detach(self) -> None:
         """Close it without closing the client's connection. Call it between two requests only."""
         self._detached = True
         self.close()
 
     def close(self) -> None:
-        """Close it at once."""
+        """Close it at once: the emulator would keep it for a minute after the client has gone."""
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
         self._thread.join()

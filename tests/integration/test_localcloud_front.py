@@ -12,12 +12,14 @@ import socket
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
 import localcloud
+from tests.ecs_tasks import poll
 
 TARGET = "AmazonEC2ContainerServiceV20141113."
 MEGABYTE = 1 << 20
@@ -151,7 +153,24 @@ def test_a_client_that_goes_away_in_the_middle_does_no_harm(
     assert [item["Key"] for item in aws("s3").list_objects_v2(Bucket=bucket)["Contents"]] == ["large"]
 
 
-def test_a_client_that_closes_its_sending_side_still_gets_the_answer(address: tuple[str, int], bucket: str) -> None:
+def test_a_closed_connection_leaves_no_thread_and_no_open_file(
+    aws: Callable[[str], Any], cloud: localcloud.Cloud, bucket: str
+) -> None:
+    pid = json.loads((cloud.home / "state.json").read_text())["supervisor"]["pid"]
+
+    def held() -> list[int]:
+        return [len(list(Path(f"/proc/{pid}/{kind}").iterdir())) for kind in ("task", "fd")]
+
+    before = held()
+    for _ in range(20):
+        client = aws("s3")
+        client.head_bucket(Bucket=bucket)
+        client.close()
+
+    poll(held, lambda now: all(count < 10 + old for count, old in zip(now, before, strict=True)))
+
+
+def test_a_client_that_closes_its_sending_side_still_gets_an_answer_of_the_fronts(address: tuple[str, int]) -> None:
     request = f'POST / HTTP/1.1\r\nX-Amz-Target: {TARGET}ListTasks\r\nContent-Length: 20\r\n\r\n{{"cluster": "mnist"}}'
     with socket.create_connection(address, timeout=20) as client:
         client.sendall(request.encode())
