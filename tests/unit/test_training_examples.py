@@ -27,6 +27,16 @@ def test_packed_examples_are_the_lit_pixels_of_the_chosen_training_images_and_a_
     assert np.array_equal(examples.labels, dataset.y_train[positions])
 
 
+def test_columns_in_any_pattern_are_packed_from_any_number_of_images() -> None:
+    """More images than are packed in one go; single columns, neighbours, both edges, and none at all."""
+    pixels = np.random.RandomState(0).randint(0, 256, (2500, 784)).astype(np.uint8)
+    for lit in ([0, 1, 2, 9, 400, 401, 783], [5], []):
+        columns = np.array(lit, np.intp)
+        packed = Examples(pixels, np.zeros(2500, np.uint8)).packed(columns).pixels
+        assert np.array_equal(packed[:, :-1], pixels[:, columns])
+        assert (packed[:, -1] == FULL_INK).all()
+
+
 def test_all_parts_of_a_data_set_have_the_same_columns() -> None:
     one, other = (Examples.of(small_dataset(), np.array(positions)) for positions in ([0], [1, 2]))
     assert np.array_equal(one.columns, other.columns)
