@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
+import io
 from typing import Any
 
+import h5py
 import keras
 
 from mnist_tasks.config import RunConfig, derived_seed
@@ -52,9 +52,10 @@ def weights_file(model: Any) -> bytes:
 
     `build_model(0).load_weights(path)` reads it, and so does any Keras model of the same layers.
     """
-    # The layers without the optimizer, whose state would otherwise be saved with them.
-    layers = keras.Sequential([keras.Input(IMAGE_SHAPE), *model.layers], name=model.name)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "model.weights.h5")
-        layers.save_weights(path)
-        return path.read_bytes()
+    content = io.BytesIO()  # Keras itself saves to a disk, which may be full at the end of a training
+    dense = [layer for layer in model.layers if layer.weights]
+    with h5py.File(content, "w") as file:
+        for name, layer in zip(("dense", "dense_1"), dense, strict=True):
+            for number, array in enumerate(layer.get_weights()):
+                file[f"layers/{name}/vars/{number}"] = array
+    return content.getvalue()

@@ -6,6 +6,7 @@ import gc
 import os
 import resource
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +23,8 @@ def start_tensorflow() -> None:
     """
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"  # errors only: what it says about CPU features and GPUs helps nobody here
     os.environ["KERAS_BACKEND"] = "tensorflow"
+    # The import asks where temporary files would go; Python would try that out by writing one, to a full disk perhaps.
+    tempfile.tempdir = os.environ.get("TMPDIR") or str(Path.cwd())
     with _without_garbage_collection(), _without("matplotlib", "PIL"):
         import keras  # noqa: F401
         import tensorflow as tf
