@@ -109,7 +109,7 @@ def failure_of(task: Mapping[str, Any], container: str) -> MnistError:
     message = f"container {container} exited with {code}: {meaning} ({reason})"
     if code in _MAY_PASS:
         return TemporaryError(message, mend="Airflow tries again; if it lasts, look at the container's log above")
-    return ContainerFailed(message, mend="read the container's log above, correct the cause, then clear this task")
+    return ContainerFailed(message, mend="read the container's log above, correct the cause, then clear the run")
 
 
 def _failed_to_start(reason: str) -> MnistError:

@@ -6,7 +6,6 @@ version of the provider passes one, the suite says so, and the part of `mnist_ec
 
 from __future__ import annotations
 
-import os
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -27,7 +26,6 @@ from tests.candidates import history
 from tests.container import commit_anything, job_for
 from tests.ecs_tasks import control
 from tests.tries import DieAfter, Fail, Interrupt, Operator, Try
-from tools.laptop import Laptop
 
 DEADLINE_SECONDS = 30.0
 
@@ -120,19 +118,6 @@ class Step:
 
     def await_stopped(self) -> None:
         eventually(lambda: all(task["lastStatus"] == "STOPPED" for task in self.tasks()))
-
-
-@pytest.fixture(scope="module")
-def workers(cloud: localcloud.Cloud, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """The environment of an Airflow worker, for the processes of all tries."""
-    environment = Laptop(tmp_path_factory.mktemp("airflow"), cloud).environment()
-    with pytest.MonkeyPatch.context() as patch:
-        for name in os.environ:
-            if name.startswith(("AWS_", "AIRFLOW", "MNIST_")):
-                patch.delenv(name)
-        for name, value in environment.items():
-            patch.setenv(name, value)
-        yield
 
 
 @pytest.fixture
