@@ -1,9 +1,10 @@
 """`make bench`: is training as fast as we say?
 
-    python -m benchmarks [--only epoch container] [--rounds 15] [--quick]
+    python -m benchmarks [--only epoch container progress] [--rounds 15] [--quick]
 
-Prints two tables and writes build/benchmarks.json: the six figures that count, everything that was measured, and the
-machine. A ratio says how many times our CPU time another one took; the limit's is below 1.
+Prints two tables and writes build/benchmarks.json: the seven figures that count, everything that was measured, and the
+machine. A ratio says how many times our CPU time another one took; the limit's is below 1. The progress's cost is the
+other way round: how many times the CPU time of a training that tells and saves nothing ours takes.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks import container, epochs
+from benchmarks import container, epochs, progress
 from benchmarks.measure import CPU, ROOT
 from benchmarks.ratios import Rounds, details, machine, median, ratio, table
 
@@ -32,6 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(f"measuring on CPU {CPU}; CPU seconds as they come (wall-clock seconds in brackets)", flush=True)
     epoch_rounds: Rounds = []
     container_rounds: Rounds = []
+    progress_rounds: Rounds = []
     if contenders := _contenders(options.only):
         images = QUICK_IMAGES if options.quick else 60_000
         rounds = 2 if options.quick else options.rounds
@@ -39,12 +41,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if "container" in options.only:
         count, length = (1, 1) if options.quick else (options.container_rounds, 10)
         container_rounds = container.measure(rounds=count, epochs=length, logs=logs)
-    _print(epoch_rounds, container_rounds)
-    result = figures(epoch_rounds, container_rounds) | {
+    if "progress" in options.only:
+        count, length = (1, 1) if options.quick else (options.container_rounds, 10)
+        progress_rounds = progress.measure(rounds=count, epochs=length, logs=logs)
+    _print(epoch_rounds, container_rounds, progress_rounds)
+    result = figures(epoch_rounds, container_rounds, progress_rounds) | {
         "quick": options.quick,
         "machine": where,
         "epochs": details(epoch_rounds),
         "containers": details(container_rounds),
+        "progress": details(progress_rounds),
     }
     options.output.write_text(json.dumps(result, indent=1) + "\n")
     print(f"\n{options.output} written; {time.monotonic() - started:.0f} s")
@@ -53,10 +59,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="How fast training is, and against what.")
-    known = ["epoch", "container", *(name for name in epochs.LABELS if name != "ours")]
-    parser.add_argument("--only", nargs="+", choices=known, default=["epoch", "container"], help="what to measure")
+    known = ["epoch", "container", "progress", *(name for name in epochs.LABELS if name != "ours")]
+    parser.add_argument(
+        "--only", nargs="+", choices=known, default=["epoch", "container", "progress"], help="what to measure"
+    )
     parser.add_argument("--rounds", type=int, default=15, help="rounds of epochs (%(default)s)")
-    parser.add_argument("--container-rounds", type=int, default=5, help="rounds of containers, up to 16 (%(default)s)")
+    parser.add_argument("--container-rounds", type=int, default=5, help="rounds of trainings, up to 16 (%(default)s)")
     parser.add_argument(
         "--quick", action="store_true", help="a few images and rounds: does it work? Figures mean nothing"
     )
@@ -70,8 +78,8 @@ def _contenders(only: Sequence[str]) -> list[str]:
     return ["ours", *(name for name in asked if name != "ours")] if asked else []
 
 
-def figures(epoch_rounds: Rounds, container_rounds: Rounds) -> dict[str, float | None]:
-    """The six figures that count; None where it was not measured."""
+def figures(epoch_rounds: Rounds, container_rounds: Rounds, progress_rounds: Rounds) -> dict[str, float | None]:
+    """The seven figures that count; None where it was not measured."""
     tutorial = faster_tutorial(container_rounds)
     return {
         "epoch_vs_fit": _ratio(epoch_rounds, "fit", "ours"),
@@ -80,6 +88,7 @@ def figures(epoch_rounds: Rounds, container_rounds: Rounds) -> dict[str, float |
         "container_vs_tutorial": _ratio(container_rounds, tutorial, container.CONTAINER),
         "peak_mb": _peak(container_rounds, container.CONTAINER),
         "peak_mb_tutorial": _peak(container_rounds, tutorial),
+        "progress_cost": _ratio(progress_rounds, progress.TOLD, progress.QUIET),
     }
 
 
@@ -97,13 +106,16 @@ def _peak(rounds: Rounds, name: str) -> float | None:
     return round(median(rounds, name, "peak_mb"), 1) if rounds else None
 
 
-def _print(epoch_rounds: Rounds, container_rounds: Rounds) -> None:
+def _print(epoch_rounds: Rounds, container_rounds: Rounds, progress_rounds: Rounds) -> None:
     if epoch_rounds:
         print(f"\nOne epoch, median of {len(epoch_rounds)} rounds:\n")
         print("\n".join(table(epoch_rounds, epochs.LABELS, "ours", memory=False)))
     if container_rounds:
         print(f"\nFrom start to saved weights, median of {len(container_rounds)} rounds:\n")
         print("\n".join(table(container_rounds, container.LABELS, container.CONTAINER, memory=True)))
+    if progress_rounds:
+        cost = ratio(progress_rounds, progress.TOLD, progress.QUIET)
+        print(f"\nTelling progress and saving the resume state: {cost} times the CPU seconds of training without")
 
 
 if __name__ == "__main__":

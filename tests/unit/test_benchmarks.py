@@ -30,29 +30,31 @@ def test_a_ratio_counts_only_rounds_in_which_both_were_measured() -> None:
     assert ratio(rounds, "tutorial_all_cpus", "container").median == 5
 
 
-def test_the_six_figures_are_those_of_the_rounds() -> None:
+def test_the_seven_figures_are_those_of_the_rounds() -> None:
     epochs = [usages(ours=0.5, fit=3, jax_scan=0.6, limit=0.4)]
     containers = [usages(container=5, tutorial=30, tutorial_all_cpus=40)]
-    assert bench.figures(epochs, containers) == {
+    telling = [usages(told_and_saved=5.05, neither=5)]
+    assert bench.figures(epochs, containers, telling) == {
         "epoch_vs_fit": 6,
         "epoch_vs_jax": 1.2,
         "epoch_vs_limit": 0.8,
         "container_vs_tutorial": 6,
         "peak_mb": 500,
         "peak_mb_tutorial": 3000,
+        "progress_cost": 1.01,
     }
 
 
 def test_the_tutorial_counts_in_its_faster_setting() -> None:
     figures = bench.figures(
-        [], [usages(container=5, tutorial=30, tutorial_all_cpus=20), usages(container=5, tutorial=30)]
+        [], [usages(container=5, tutorial=30, tutorial_all_cpus=20), usages(container=5, tutorial=30)], []
     )
     assert figures["container_vs_tutorial"] == 4
 
 
 def test_what_was_not_measured_has_no_figure() -> None:
-    assert set(bench.figures([], []).values()) == {None}
-    assert bench.figures([usages(ours=1, limit=0.5)], [])["epoch_vs_fit"] is None
+    assert set(bench.figures([], [], []).values()) == {None}
+    assert bench.figures([usages(ours=1, limit=0.5)], [], [])["epoch_vs_fit"] is None
 
 
 def test_the_table_has_a_line_for_everybody_and_a_ratio_for_all_but_ours() -> None:
