@@ -42,7 +42,8 @@ _PASSING = {"ServerException", "ThrottlingException", "Throttling", "TooManyRequ
 class Submission(Frozen):
     """One RunTask request for a candidate.
 
-    `generation` counts them: a candidate gets its next one only after the task of the one before has ended.
+    `generation` counts them: a candidate gets its next one only after the task of the one before has ended, or was
+    refused.
     """
 
     generation: int = Field(ge=1)
