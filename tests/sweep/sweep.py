@@ -163,6 +163,7 @@ def stages(folder: Path, dataset: Path, count: int) -> Iterator[list[Stage]]:
     try:
         made = [Stage(Account(_up(home)), home) for home in homes]
         enter(made[0], dataset)
+        pipeline.dags()  # before anything forks: every try then has all imports behind it
         yield made
     finally:
         for home in homes:
