@@ -72,7 +72,10 @@ class Settings(Frozen):
     subnets: tuple[str, ...] = Field((), description="subnets of the tasks (AWS only)")
     security_groups: tuple[str, ...] = Field((), description="security groups of the tasks (AWS only)")
     assign_public_ip: Literal["ENABLED", "DISABLED"] = Field("DISABLED", description="public address of the tasks")
-    poll_seconds: int = Field(6, ge=1, le=60, description="seconds between two looks at a running ECS task")
+    capacity: Literal["FARGATE", "FARGATE_SPOT"] = Field(
+        "FARGATE_SPOT", description="where training runs; the last try of a step runs on FARGATE whatever this says"
+    )
+    poll_seconds: float = Field(6, ge=0.1, le=60, description="seconds between two looks at a running ECS task")
     retry_seconds: int = Field(30, ge=1, le=600, description="seconds before the first retry of a step; then doubled")
     mail_from: EmailAddress = Field("mnist@example.com", description="sender of the report")
     mail_to: tuple[EmailAddress, ...] = Field(("ml-team@example.com",), description="who gets the report by default")
@@ -216,6 +219,23 @@ class TrainingJob(Frozen):
         values = {name: environment[variable] for name, variable in names.items() if variable in environment}
         mend = "set these environment variables in the task's overrides"
         return cls.checked(values, mend=mend, names=names)
+
+
+class ContainerSettings(Frozen):
+    """What the task definition tells every training, whatever its job. Read from `MNIST_<FIELD>` variables."""
+
+    time_limit_seconds: int = Field(5400, ge=1, le=86_400, description="then the container ends itself")
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Self:
+        """Read the variables that are set.
+
+        Raises:
+            ConfigurationError: a value is outside its bounds.
+        """
+        names = {name: ENVIRONMENT_PREFIX + name.upper() for name in cls.model_fields}
+        values = {name: environment[variable] for name, variable in names.items() if variable in environment}
+        return cls.checked(values, mend="correct the environment in the task definition", names=names)
 
 
 def derived_seed(*parts: object) -> int:

@@ -1,12 +1,21 @@
-"""What travels to an ECS task, and what its end means."""
+"""What travels to an ECS task, what its end means, and which of ECS's errors may pass."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
-from mnist_tasks.config import TrainingJob
+from botocore.exceptions import BotoCoreError, ClientError
+from pydantic import Field
+
+from mnist_tasks.config import Frozen, TrainingJob
 from mnist_tasks.errors import ConfigurationError, ContainerFailed, MnistError, TemporaryError
+
+Capacity = Literal["FARGATE", "FARGATE_SPOT"]
+
+RUN_TAG, CANDIDATE_TAG = "mnist-run", "mnist-candidate"
 
 # What a trainer's exit code says (the list stands in `mnist_tasks.training.__main__`), for those that name their cause.
 _MEANING = {
@@ -26,6 +35,33 @@ _STOPPED_BY = {
     "UserInitiated": "by a person or another program",
 }
 
+# Codes of ECS and of AWS in general. https://docs.aws.amazon.com/AmazonECS/latest/APIReference/CommonErrors.html
+_PASSING = {"ServerException", "ThrottlingException", "Throttling", "TooManyRequestsException", "RequestLimitExceeded"}
+
+
+class Submission(Frozen):
+    """One RunTask request for a candidate.
+
+    `generation` counts them: a candidate gets its next one only after the task of the one before has ended.
+    """
+
+    generation: int = Field(ge=1)
+    capacity: Capacity
+
+    def client_token(self, job: TrainingJob) -> str:
+        """ECS starts one task for a token, however often it is sent; 64 hexadecimal digits are the longest it takes.
+
+        The bucket tells apart two deployments that share a cluster. The capacity is part of it because ECS refuses a
+        token that comes back with other parameters.
+        https://docs.aws.amazon.com/AmazonECS/latest/APIReference/ECS_Idempotency.html
+        """
+        parts = [job.bucket, job.run, job.candidate, self.generation, self.capacity]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+    def placement(self) -> list[dict[str, Any]]:
+        """RunTask's `capacityProviderStrategy`."""
+        return [{"capacityProvider": self.capacity, "weight": 1}]
+
 
 def training_request(job: TrainingJob, container: str) -> dict[str, Any]:
     """The arguments of RunTask that differ between candidates: overrides and tags.
@@ -36,12 +72,18 @@ def training_request(job: TrainingJob, container: str) -> dict[str, Any]:
     environment = [{"name": name, "value": value} for name, value in job.to_environment().items()]
     return {
         "overrides": {"containerOverrides": [{"name": container, "environment": environment}]},
-        "tags": {"mnist-run": job.run, "mnist-candidate": job.candidate},
+        "tags": {RUN_TAG: job.run, CANDIDATE_TAG: job.candidate},
     }
 
 
-def failure_of(task: Mapping[str, Any], container: str) -> MnistError | None:
-    """Why a stopped task did not succeed; None if its container exited with 0 of its own accord.
+def requested_job(overrides: Mapping[str, Any]) -> TrainingJob:
+    """The inverse of `training_request`: the job in the overrides of a task."""
+    (container,) = overrides["containerOverrides"]
+    return TrainingJob.from_environment({entry["name"]: entry["value"] for entry in container["environment"]})
+
+
+def failure_of(task: Mapping[str, Any], container: str) -> MnistError:
+    """Why a stopped task left no committed checkpoint.
 
     Args:
         task: One entry of DescribeTasks, with `lastStatus` STOPPED.
@@ -50,15 +92,18 @@ def failure_of(task: Mapping[str, Any], container: str) -> MnistError | None:
     state: Mapping[str, Any] = next((c for c in task.get("containers", []) if c.get("name") == container), {})
     reason = state.get("reason") or task.get("stoppedReason") or "ECS gave no reason"
     code = state.get("exitCode")
-    if task.get("stopCode") == "TaskFailedToStart" or code is None:
-        return _failed_to_start(reason)
     if task.get("stopCode") in _STOPPED_BY:
         return TemporaryError(
             f"the task was stopped before it was done, {_STOPPED_BY[task['stopCode']]} ({reason})",
             mend="Airflow tries again; if a person has stopped it, mark the run as failed",
         )
+    if task.get("stopCode") == "TaskFailedToStart" or code is None:
+        return _failed_to_start(reason)
     if code == 0:
-        return None
+        return ContainerFailed(
+            f"container {container} exited with 0, but its checkpoint is not committed",
+            mend="check that the task definition runs the trainer's image (output TaskDefinition of infra/mnist.yaml)",
+        )
     meaning = _MEANING.get(code, "the log says why")
     message = f"container {container} exited with {code}: {meaning} ({reason})"
     if code in _MAY_PASS:
@@ -76,3 +121,39 @@ def _failed_to_start(reason: str) -> MnistError:
     return TemporaryError(
         f"the task did not start: {reason}", mend="Airflow tries again; if it lasts, see the ECS console"
     )
+
+
+def refusal_of(failures: Sequence[Mapping[str, Any]]) -> MnistError:
+    """What the `failures` in RunTask's answer mean: it had no place for the task.
+
+    https://docs.aws.amazon.com/AmazonECS/latest/developerguide/api_failures_messages.html
+    """
+    reasons = ", ".join(sorted({f"{f.get('reason', 'no reason')} {f.get('detail', '')}".strip() for f in failures}))
+    return TemporaryError(
+        f"ECS had no capacity for the task: {reasons}",
+        mend="Airflow tries again, the last time on demand instead of on Spot; if it lasts, look at the quotas",
+    )
+
+
+def explained(error: ClientError | BotoCoreError) -> MnistError:
+    """The error of an ECS call as one that says whether another try may help."""
+    if isinstance(error, BotoCoreError):
+        return TemporaryError(f"ECS did not answer: {error}", mend="check AWS_ENDPOINT_URL and aws_default, or wait")
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    if status >= 500 or status == 429 or error.response.get("Error", {}).get("Code") in _PASSING:
+        return TemporaryError(f"ECS could not serve the request now: {error}", mend="Airflow tries again")
+    return ConfigurationError(
+        f"ECS refused the request: {error}",
+        mend="check MNIST_CLUSTER, MNIST_TASK_DEFINITION and the role of aws_default (infra/mnist.yaml)",
+    )
+
+
+def conflicting_task(error: Exception) -> str | None:
+    """The ARN of the task that has a client token already, if `error` is ECS's refusal to use it for another request.
+
+    That happens when a deployment has changed the task definition or the network between two tries.
+    """
+    if isinstance(error, ClientError) and error.response.get("Error", {}).get("Code") == "ConflictException":
+        answer: Mapping[str, Any] = error.response
+        return next(iter(answer.get("resourceIds") or ()), None)
+    return None

@@ -58,7 +58,7 @@ def make_plan(
         IntegrityError: what is stored as this run's plan is none.
     """
     slug = run_slug(dag_id, run_id)
-    settled = _find(storage, layout, slug)
+    settled = find_plan(storage, layout, slug)
     if settled:
         return settled
     seed = config.seed if config.seed is not None else derived_seed(slug)
@@ -122,7 +122,7 @@ def read_plan(storage: Storage, layout: Layout, slug: str) -> Plan:
         NotFoundError: it has none yet.
         IntegrityError: what is stored there is not this run's plan.
     """
-    plan = _find(storage, layout, slug)
+    plan = find_plan(storage, layout, slug)
     if plan is None:
         raise NotFoundError(
             f"run {slug} has no plan at {storage.uri(layout.run(slug, 'plan.json'))}",
@@ -131,7 +131,12 @@ def read_plan(storage: Storage, layout: Layout, slug: str) -> Plan:
     return plan
 
 
-def _find(storage: Storage, layout: Layout, slug: str) -> Plan | None:
+def find_plan(storage: Storage, layout: Layout, slug: str) -> Plan | None:
+    """The plan of a run, or None where there is none.
+
+    Raises:
+        IntegrityError: what is stored there is not this run's plan.
+    """
     stored = storage.find(layout.run(slug, "plan.json"))
     if stored is None:
         return None

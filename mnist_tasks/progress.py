@@ -26,6 +26,13 @@ class Progress(Frozen):
         """Whether the last epoch has ended. The manifest, and nothing else, says that the candidate is committed."""
         return self.history is not None and len(self.history.epochs) == self.job.epochs
 
+    @property
+    def message(self) -> str:
+        """The newest figures, for people."""
+        if self.history is not None:
+            return epoch_message(self.history, self.job)
+        return running_message(self.start[-1], self.job) if self.start else "started"
+
 
 def find(storage: Storage, layout: Layout, slug: str, candidate: str) -> Progress | None:
     """What the candidate's training told last; None before its first batch.

@@ -1,33 +1,224 @@
-"""The training operator: the stock one, with an end that says what happened.
+"""The training operator: the stock one, made exactly-once.
 
-The stock operator raises the same exception for every exit code, so a retry policy cannot tell a Spot interruption from
-a bad configuration. Here `mnist_tasks.ecs.failure_of` decides, and the log can never change the verdict.
+What it does otherwise than `EcsRunTaskOperator` (amazon provider 9.39.0), and what would make that unnecessary:
+
+- **One task for a candidate, whoever dies.** What is about to be submitted is written to Airflow's task state first,
+  then RunTask is called with a client token made of it: a retry that finds the note but no ARN sends the same request
+  and gets the same task. The stock operator sends a random token, and finds only tasks that still run. (apache/airflow
+  PR 72421 keeps the ARN; `ResumableJobMixin` by itself leaves the moment between the two uncovered.)
+- **Success is the manifest in S3**, not an exit code: a task that somebody stopped may well exit with 0. (No upstream
+  issue: the stock operator cannot know what success is.)
+- **ECS that does not answer while training runs is no failure**, and neither is its log. (Issue 42521.)
+- **Every exit stops the task** that it leaves behind, not only some. (PR 61051.) What no exit can (a worker that is
+  killed when no retry is left) is bounded by the container's own time limit and by the DAG `mnist_sweep`.
+- **The end has a type**: `mnist_tasks.ecs` tells what another try may mend from what it can only repeat. The last try
+  runs on demand, because Fargate never falls back from Spot by itself.
+
+It is synchronous: a deferred task that is killed leaves its container running (issue 36090), and execution_timeout does
+not reach it (issue 69678).
+
+**What a clear means.** A candidate whose manifest is committed is not trained again: the step succeeds at once. A
+task that still runs is waited for. Otherwise a new task goes on after the last whole epoch. To train anew, trigger a
+new run.
 """
 
 from __future__ import annotations
 
-from contextlib import suppress
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
 
+from airflow.providers.amazon.aws.exceptions import EcsOperatorError
 from airflow.providers.amazon.aws.operators.ecs import EcsRunTaskOperator
+from airflow.sdk import ResumableJobMixin
 from botocore.exceptions import BotoCoreError, ClientError
+from mnist_wiring import LAYOUT, storage
 
-from mnist_tasks.ecs import failure_of
+from mnist_tasks import checkpoints, ecs, progress
+from mnist_tasks.errors import TemporaryError
+
+# Keys of the task state, which Airflow's UI shows. Renamed, they would make a deployment forget tasks that run.
+SUBMISSION, PROGRESS = "submission", "progress"
+
+_COMMITTED, _STOPPED = "COMMITTED", "STOPPED"
+# A task that has just been started, and one that ended an hour ago, look the same to DescribeTasks: it knows neither.
+_TIMES_MISSING = 20
 
 
-class TrainOperator(EcsRunTaskOperator):
-    """Runs one candidate's training task and waits for it."""
+class TrainOperator(ResumableJobMixin, EcsRunTaskOperator):
+    """Trains one candidate on ECS and waits for it.
 
-    def _check_success_task(self) -> None:
-        answer = self.client.describe_tasks(cluster=self.cluster, tasks=[self.arn])
-        error = failure_of(answer["tasks"][0], self.container_name or "")
-        if error is None:
+    Args:
+        capacity: Where to run it; the last try runs on FARGATE.
+        kwargs: Those of the stock operator; `overrides` and `tags` as `mnist_tasks.ecs.training_request` makes them.
+    """
+
+    external_id_key = "ecs_task"
+
+    def __init__(self, *, capacity: ecs.Capacity, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.capacity = capacity
+        self._told = ""
+
+    def execute(self, context: Any) -> None:
+        """Return once the candidate is committed.
+
+        Raises:
+            TemporaryError: another try may succeed.
+            MnistError: another try would only repeat it.
+        """
+        self.job, self.storage = ecs.requested_job(self.overrides), storage()
+        if self._is_committed():
+            self.log.info("%s is committed already: nothing to train", self.job.candidate)
+            return
+        self.execute_resumable(context)
+
+    # What ResumableJobMixin asks for. An "external id" is {"generation": ..., "arn": ...}.
+
+    def submit_job(self, context: Any) -> dict[str, Any]:
+        """Start the task of the next generation, or find the one that an earlier try has started."""
+        state = context["task_state_store"]
+        submission = self._submission(state, is_last_try=context["ti"].try_number > context["ti"].max_tries)
+        state.set(SUBMISSION, submission.model_dump())
+        try:
+            self.arn = self._run_task(submission)
+        except EcsOperatorError as error:
+            state.delete(SUBMISSION)  # nothing was started: the next try may ask for other capacity
+            raise ecs.refusal_of(error.failures) from error
+        return {"generation": submission.generation, "arn": self.arn}
+
+    def get_job_status(self, external_id: Any, context: Any) -> str:  # noqa: ARG002
+        """How far the task of an earlier try is."""
+        self.arn = external_id["arn"]
+        task = self._describe()
+        if task is not None and task["desiredStatus"] == _STOPPED:
+            # It is being stopped: no two tasks may train one candidate at the same time.
+            task = self._wait()
+        if task is not None and task["lastStatus"] != _STOPPED:
+            return str(task["lastStatus"])
+        return _COMMITTED if self._is_committed() else _STOPPED
+
+    def is_job_active(self, status: str) -> bool:
+        """Whether it is worth waiting for."""
+        return status not in {_COMMITTED, _STOPPED}
+
+    def is_job_succeeded(self, status: str) -> bool:
+        """Whether there is nothing left to do."""
+        return status == _COMMITTED
+
+    def poll_until_complete(self, external_id: Any, context: Any) -> None:
+        """Wait for the task's end, telling how far it is."""
+        self.arn = external_id["arn"]
+        with self._stopping_what_is_left(), self._live_log():
+            task = self._wait(context["task_state_store"])
+        if self._is_committed():
             return
         for line in self._last_lines():
             self.log.error("container: %s", line)
-        raise error
+        if task is None:
+            raise TemporaryError(f"ECS no longer knows the task {self.arn}", mend="Airflow starts another one")
+        raise ecs.failure_of(task, self.container_name or "")
+
+    def get_job_result(self, external_id: Any, context: Any) -> None:
+        """Results are read from S3."""
+
+    def on_kill(self) -> None:
+        """Stop the task: the run was marked failed, cleared or timed out, or the worker shuts down."""
+        self._stop("Airflow has ended this step")
+
+    def _submission(self, state: Any, *, is_last_try: bool) -> ecs.Submission:
+        noted, ended = state.get(SUBMISSION), state.get(self.external_id_key)
+        generations_ended = ended["generation"] if ended else 0
+        if noted and noted["generation"] > generations_ended:
+            return ecs.Submission(**noted)  # an earlier try may or may not have got to RunTask
+        return ecs.Submission(generation=generations_ended + 1, capacity="FARGATE" if is_last_try else self.capacity)
+
+    def _run_task(self, submission: ecs.Submission) -> str:
+        self._started_by = self.job.run
+        self.capacity_provider_strategy = submission.placement()
+        token = submission.client_token(self.job)
+        # The stock `_start_task` has no argument for it. The event is documented: botocore's extension point.
+        self.client.meta.events.register(
+            "provide-client-params.ecs.RunTask", lambda params, **_: {**params, "clientToken": token}, "client-token"
+        )
+        try:
+            self._start_task()
+        except (ClientError, BotoCoreError) as error:
+            if (arn := ecs.conflicting_task(error)) is None:
+                raise ecs.explained(error) from error
+            self.arn = arn
+        finally:
+            self.client.meta.events.unregister("provide-client-params.ecs.RunTask", unique_id="client-token")
+        return str(self.arn)
+
+    def _wait(self, state: Any = None) -> dict[str, Any] | None:
+        """Look at the task until it has stopped, and return what ECS says of it; None if ECS knows no such task."""
+        missing = 0
+        while missing < _TIMES_MISSING:
+            with self._patience():
+                task = self._describe()
+                if task is not None and task["lastStatus"] == _STOPPED:
+                    return task
+                missing = missing + 1 if task is None else 0
+            self._tell(state)
+            time.sleep(self.waiter_delay)
+        return None
+
+    def _describe(self) -> dict[str, Any] | None:
+        try:
+            answer = self.client.describe_tasks(cluster=self.cluster, tasks=[self.arn])
+        except (ClientError, BotoCoreError) as error:
+            raise ecs.explained(error) from error
+        return next(iter(answer["tasks"]), None)
+
+    def _is_committed(self) -> bool:
+        return checkpoints.find(self.storage, LAYOUT, self.job.candidate) is not None
+
+    def _tell(self, state: Any) -> None:
+        """Put the newest figures where Airflow's UI shows them. Nothing that goes wrong here is worth a training."""
+        with suppress(Exception):
+            told = progress.find(self.storage, LAYOUT, self.job.run, self.job.candidate)
+            if told is not None and state is not None and told.message != self._told:
+                state.set(PROGRESS, told.message)
+                self._told = told.message
+
+    @contextmanager
+    def _patience(self) -> Iterator[None]:
+        try:
+            yield
+        except TemporaryError as error:
+            self.log.warning("%s; the task runs on, and is looked at again", error.problem)
+
+    @contextmanager
+    def _stopping_what_is_left(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException:
+            self._stop("Airflow has lost this step")
+            raise
+
+    def _stop(self, reason: str) -> None:
+        if not self.arn:
+            return
+        try:
+            self.client.stop_task(cluster=self.cluster, task=self.arn, reason=reason)
+            self.log.info("stopped %s: %s", self.arn, reason)
+        except (ClientError, BotoCoreError) as error:
+            self.log.warning("%s could not be stopped, its time limit or mnist_sweep will: %s", self.arn, error)
+
+    @contextmanager
+    def _live_log(self) -> Iterator[None]:
+        self.task_log_fetcher = self._get_task_log_fetcher()
+        self.task_log_fetcher.start()
+        try:
+            yield
+        finally:
+            self.task_log_fetcher.stop()
+            self.task_log_fetcher.join()
 
     def _last_lines(self) -> list[str]:
-        # Throttled or missing logs are no reason to fail: the exit code has already spoken.
+        # Throttled or missing logs are no reason to fail: the verdict has been given.
         with suppress(ClientError, BotoCoreError):
             if self.task_log_fetcher:
                 return self.task_log_fetcher.get_last_log_messages(self.number_logs_exception)

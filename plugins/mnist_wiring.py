@@ -103,6 +103,14 @@ def slug_of(dag_run: Any) -> str:
     return run_slug(dag_run.dag_id, dag_run.run_id)
 
 
+def run_is_over(ti: Any, slug: str) -> bool:
+    """Whether this Airflow knows the run, and that it has ended."""
+    from mnist_tasks.plan import find_plan
+
+    plan = find_plan(storage(), LAYOUT, slug)
+    return plan is not None and ti.get_dr_count(plan.dag_id, run_ids=[plan.run_id], states=["success", "failed"]) > 0
+
+
 def form(model: type[Frozen]) -> dict[str, Param]:
     """The form of the Airflow UI, made from the model that checks what comes back: the same bounds in both places."""
     schema = model.model_json_schema()

@@ -50,7 +50,7 @@ class Laptop:
             "AIRFLOW__CORE__PARALLELISM": "4",
             "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
             "AIRFLOW_CONN_SMTP_DEFAULT": json.dumps(smtp),
-            "MNIST_POLL_SECONDS": "1",
+            "MNIST_POLL_SECONDS": "0.5",
             "MNIST_RETRY_SECONDS": "1",
             # matplotlib's font cache: in an empty home it would be made anew in every process.
             "MPLCONFIGDIR": str(self.home / "matplotlib"),

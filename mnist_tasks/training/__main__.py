@@ -7,7 +7,7 @@ ends at once, with success.
 
 Exit codes (`mnist_tasks.ecs` says what each of them means to a retry):
     0: the checkpoint is committed: its manifest is in S3.
-    1: a defect; its traceback is on stderr.
+    1: a defect, or the time limit was reached; its traceback is on stderr.
     2: the configuration was refused: a variable, a parameter that training diverges with, access to the bucket.
     3: what S3 holds was refused: there is no such bucket or data set, or it is not what its hash or name says.
     4: S3 could not be used: it did not answer, was overloaded, or somebody else wrote first.
@@ -19,6 +19,7 @@ ends in the same weights, to the bit, on the same kind of machine.
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import signal
 import sys
@@ -27,7 +28,7 @@ from datetime import UTC, datetime
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from mnist_tasks.config import TrainingJob
+from mnist_tasks.config import ContainerSettings, TrainingJob
 from mnist_tasks.errors import ConfigurationError, DataError, IntegrityError, MnistError, NotFoundError, is_temporary
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ def main(environment: Mapping[str, str]) -> int:
     # Needed, not only polite: the first process of a container ignores SIGTERM unless it has a handler.
     signal.signal(signal.SIGTERM, _stop)
     try:
+        _limit_time(ContainerSettings.from_environment(environment).time_limit_seconds)
         _run(TrainingJob.from_environment(environment))
     except MnistError as error:
         print(f"error: {error}", file=sys.stderr, flush=True)
@@ -62,6 +64,12 @@ def exit_code(error: MnistError) -> int:
     if is_temporary(error):
         return 4
     return 3 if isinstance(error, DataError | IntegrityError | NotFoundError) else 2
+
+
+def _limit_time(seconds: int) -> None:
+    # Bounds what a training costs that hangs, or that nobody watches any more. A thread of C code: it also ends a
+    # process whose Python no longer gets its turn, and says where it was.
+    faulthandler.dump_traceback_later(seconds, exit=True, file=sys.__stderr__ or sys.stderr)
 
 
 def _stop(number: int, _frame: FrameType | None) -> None:

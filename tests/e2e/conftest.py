@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import uuid
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from email import message_from_bytes, policy
 from email.message import EmailMessage
@@ -93,3 +94,36 @@ def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
         yield Pipeline(home, laptop)
     finally:
         localcloud.down(home / ".localcloud")
+
+
+@pytest.fixture
+def task_definition(pipeline: Pipeline) -> Callable[[str, list[str]], str]:
+    """Registers a task definition whose container, named as the trainer's, does something else."""
+
+    def register(image: str, command: list[str]) -> str:
+        name = f"test-{uuid.uuid4().hex[:8]}"
+        pipeline.client("ecs").register_task_definition(
+            family=name,
+            requiresCompatibilities=["FARGATE"],
+            networkMode="awsvpc",
+            cpu="256",
+            memory="512",
+            containerDefinitions=[
+                {
+                    "name": "trainer",
+                    "image": image,
+                    "command": command,
+                    "logConfiguration": {
+                        "logDriver": "awslogs",
+                        "options": {
+                            "awslogs-group": "/mnist/trainer",
+                            "awslogs-region": "us-east-1",
+                            "awslogs-stream-prefix": "trainer",
+                        },
+                    },
+                }
+            ],
+        )
+        return name
+
+    return register

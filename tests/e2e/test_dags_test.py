@@ -188,3 +188,22 @@ def test_aws_is_reached_through_the_connection_where_the_environment_says_nothin
 
     assert outcome.status == 0, outcome.log[-3000:]
     assert re.search(r"epoch +10/10", outcome.log)
+
+
+def test_the_sweep_stops_the_task_that_an_ended_run_left_and_no_other(pipeline, first, task_definition):
+    ecs, cluster = pipeline.client("ecs"), pipeline.laptop.cloud.environment["MNIST_CLUSTER"]
+    family = task_definition("python:3.11-slim", ["sleep", "600"])
+
+    def start(slug):
+        tags = [{"key": "mnist-run", "value": slug}, {"key": "mnist-candidate", "value": f"of {slug}"}]
+        return ecs.run_task(cluster=cluster, taskDefinition=family, tags=tags)["tasks"][0]["taskArn"]
+
+    left, foreign = start(first.slug), start("a-run-of-another-airflow")
+    outcome = pipeline.run(dag_id="mnist_sweep", MNIST_TASK_DEFINITION=family)
+
+    assert outcome.status == 0, outcome.log[-3000:]
+    running = ecs.list_tasks(cluster=cluster, family=family, desiredStatus="RUNNING")["taskArns"]
+    ecs.stop_task(cluster=cluster, task=foreign, reason="the test is over")
+    assert running == [foreign]
+    (stopped,) = ecs.describe_tasks(cluster=cluster, tasks=[left])["tasks"]
+    assert stopped["stoppedReason"] == f"leftover: run {first.slug} is over"

@@ -184,3 +184,22 @@ def test_sigterm_ends_training_with_143_and_leaves_no_checkpoint(
     assert process.returncode == 143
     assert err == "error: stopped by SIGTERM\n"
     assert keys(storage) == set()
+
+
+def test_the_time_limit_ends_a_training_wherever_it_is_and_says_where(
+    environment: dict[str, str], job: TrainingJob, storage: Storage
+) -> None:
+    endless = job.model_copy(update={"epochs": 100}).to_environment()
+
+    code, _, err = run(environment | endless | {"MNIST_TIME_LIMIT_SECONDS": "3"})
+
+    assert code == 1
+    assert "Timeout (0:00:03)" in err
+    assert keys(storage) == set()
+
+
+def test_a_time_limit_that_is_none_is_refused(environment: dict[str, str], job: TrainingJob) -> None:
+    code, _, err = run(environment | job.to_environment() | {"MNIST_TIME_LIMIT_SECONDS": "soon"})
+
+    assert code == 2
+    assert "MNIST_TIME_LIMIT_SECONDS" in err

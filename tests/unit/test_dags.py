@@ -27,7 +27,7 @@ def rollback(parsed):
 
 def test_the_dag_folder_has_no_import_error(parsed):
     assert parsed["errors"] == {}
-    assert set(parsed["dags"]) == {"mnist_training", "mnist_rollback"}
+    assert set(parsed["dags"]) == {"mnist_training", "mnist_rollback", "mnist_sweep"}
 
 
 @pytest.mark.parametrize("module", ["tensorflow", "keras", "matplotlib", "h5py", "aws_encryption_sdk"])
@@ -69,7 +69,7 @@ def test_it_runs_every_night_in_utc_once_and_makes_up_for_nothing(training):
     assert training["timeout"] > 0
 
 
-@pytest.mark.parametrize("dag", ["mnist_training", "mnist_rollback"])
+@pytest.mark.parametrize("dag", ["mnist_training", "mnist_rollback", "mnist_sweep"])
 def test_every_dag_says_what_it_is_and_whose(parsed, dag):
     described = parsed["dags"][dag]
 
@@ -79,7 +79,7 @@ def test_every_dag_says_what_it_is_and_whose(parsed, dag):
     assert {task["owner"] for task in described["tasks"].values()} == {"mnist"}
 
 
-@pytest.mark.parametrize("dag", ["mnist_training", "mnist_rollback"])
+@pytest.mark.parametrize("dag", ["mnist_training", "mnist_rollback", "mnist_sweep"])
 def test_only_what_can_pass_is_tried_again(parsed, dag):
     for name, task in parsed["dags"][dag]["tasks"].items():
         assert task["retries"] == 2, name

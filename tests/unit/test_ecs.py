@@ -1,11 +1,21 @@
 """What a stopped ECS task means, by the forms that ECS documents."""
 
 import json
+import re
 
 import pytest
+from botocore.exceptions import ClientError, EndpointConnectionError
 
 from mnist_tasks.config import TrainingJob
-from mnist_tasks.ecs import failure_of, training_request
+from mnist_tasks.ecs import (
+    Submission,
+    conflicting_task,
+    explained,
+    failure_of,
+    refusal_of,
+    requested_job,
+    training_request,
+)
 from mnist_tasks.errors import ConfigurationError, ContainerFailed, TemporaryError, is_temporary
 from tests.jobs import JOB
 
@@ -36,8 +46,15 @@ def test_the_overrides_fit_into_what_ecs_takes_even_with_the_longest_values():
     assert len(json.dumps(training_request(job, "c" * 255)["overrides"])) < MAXIMUM_OVERRIDES
 
 
-def test_exit_code_0_is_success():
-    assert failure_of(stopped(0), "trainer") is None
+def test_the_job_in_the_overrides_is_the_one_that_was_put_there():
+    assert requested_job(training_request(JOB, "trainer")["overrides"]) == JOB
+
+
+def test_exit_code_0_does_not_make_up_for_a_missing_checkpoint():
+    error = failure_of(stopped(0), "trainer")
+
+    assert isinstance(error, ContainerFailed)
+    assert "not committed" in str(error)
 
 
 @pytest.mark.parametrize(
@@ -80,4 +97,63 @@ def test_a_task_that_found_no_capacity_is_tried_again():
 
 
 def test_a_task_without_our_container_is_no_success():
-    assert failure_of(stopped(0), "another") is not None
+    assert "did not start" in str(failure_of(stopped(0), "another"))
+
+
+FIRST = Submission(generation=1, capacity="FARGATE_SPOT")
+
+
+def test_the_same_submission_has_the_same_client_token_of_a_form_that_ecs_takes():
+    assert FIRST.client_token(JOB) == Submission(generation=1, capacity="FARGATE_SPOT").client_token(JOB)
+    assert re.fullmatch("[!-~]{1,64}", FIRST.client_token(JOB))
+
+
+@pytest.mark.parametrize(
+    ("submission", "job"),
+    [
+        (Submission(generation=2, capacity="FARGATE_SPOT"), JOB),
+        (Submission(generation=1, capacity="FARGATE"), JOB),
+        (FIRST, JOB.model_copy(update={"candidate": "mnist_model_20261124_020006"})),
+        (FIRST, JOB.model_copy(update={"run": "another-run"})),
+        (FIRST, JOB.model_copy(update={"bucket": "another-bucket"})),
+    ],
+)
+def test_whatever_may_run_beside_it_has_another_client_token(submission, job):
+    assert submission.client_token(job) != FIRST.client_token(JOB)
+
+
+def test_a_run_task_without_capacity_is_tried_again_and_says_what_ecs_said():
+    error = refusal_of([{"reason": "RESOURCE:CPU"}, {"reason": "Capacity is unavailable at this time"}])
+
+    assert is_temporary(error)
+    assert "RESOURCE:CPU" in str(error)
+    assert "Capacity is unavailable" in str(error)
+
+
+def client_error(code, status=400, **more):
+    return ClientError(
+        {"Error": {"Code": code, "Message": "m"}, "ResponseMetadata": {"HTTPStatusCode": status}, **more}, "RunTask"
+    )
+
+
+@pytest.mark.parametrize(
+    ("error", "passes"),
+    [
+        (client_error("ThrottlingException"), True),
+        (client_error("ServerException", 500), True),
+        (client_error("Unknown", 503), True),
+        (EndpointConnectionError(endpoint_url="http://127.0.0.1:1"), True),
+        (client_error("AccessDeniedException"), False),
+        (client_error("ClusterNotFoundException"), False),
+        (client_error("ClientException"), False),
+        (client_error("InvalidParameterException"), False),
+    ],
+)
+def test_an_error_of_ecs_is_tried_again_if_it_may_pass(error, passes):
+    assert is_temporary(explained(error)) is passes
+
+
+def test_a_token_that_ecs_has_with_other_parameters_leads_to_the_task_that_has_it():
+    assert conflicting_task(client_error("ConflictException", resourceIds=["arn:of:the-task"])) == "arn:of:the-task"
+    assert conflicting_task(client_error("ConflictException")) is None
+    assert conflicting_task(client_error("ClientException", resourceIds=["arn"])) is None

@@ -1,0 +1,46 @@
+"""Stops training tasks on ECS that nobody waits for any more.
+
+The step that starts a task also stops it, whatever ends the step; only a worker that is killed when no retry is left
+cannot. This DAG finds such tasks every hour: those whose run has ended, and those that outlived their own time limit.
+Tasks of runs that this Airflow does not know (another one may share the cluster) are left to their time limit.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from airflow.sdk import DAG, CronTriggerTimetable, task
+from mnist_wiring import DEFAULT_ARGS, SETTINGS, run_is_over
+
+# The template's MNIST_TIME_LIMIT_SECONDS, and time for an image to arrive and a container to end.
+LONGEST = timedelta(hours=2)
+
+with DAG(
+    dag_id="mnist_sweep",
+    description="Stops training tasks that nobody waits for",
+    schedule=CronTriggerTimetable("17 * * * *", timezone="UTC", run_immediately=timedelta(0)),
+    catchup=False,
+    max_active_runs=1,
+    default_args=DEFAULT_ARGS,
+    tags=["mnist", "sweep"],
+    doc_md=__doc__,
+):
+
+    @task
+    def stop_leftovers(*, ti: Any = None) -> list[str]:
+        """Returns the candidates whose tasks were stopped."""
+        from airflow.providers.amazon.aws.hooks.ecs import EcsHook
+
+        from mnist_tasks import leftovers
+
+        return leftovers.stop_leftovers(
+            EcsHook(aws_conn_id="aws_default").conn,
+            cluster=SETTINGS.cluster,
+            task_definition=SETTINGS.task_definition,
+            is_over=lambda slug: run_is_over(ti, slug),
+            now=datetime.now(UTC),
+            longest=LONGEST,
+        )
+
+    stop_leftovers()

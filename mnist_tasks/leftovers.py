@@ -1,0 +1,59 @@
+"""Stop ECS tasks that nobody waits for any more.
+
+Whoever starts a task stops it, but a worker that is killed when its run has no try left cannot. Such a task would run
+until its own time limit; looking for it bounds further what it costs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+from typing import Any
+
+from mnist_tasks.ecs import CANDIDATE_TAG, RUN_TAG
+
+# How many tasks DescribeTasks takes at once.
+_BATCH = 100
+
+
+def stop_leftovers(
+    client: Any,
+    *,
+    cluster: str,
+    task_definition: str,
+    is_over: Callable[[str], bool],
+    now: datetime,
+    longest: timedelta,
+) -> list[str]:
+    """Stop every running task of a run that is over, or that is older than a task can be; returns the candidates.
+
+    Args:
+        client: boto3's for ECS.
+        cluster: The cluster to look in.
+        task_definition: A family, with or without a revision, or an ARN; tasks of all its revisions are looked at.
+        is_over: Tells of a run's slug whether the run has ended. It must say no of runs that it does not know: they may
+            be those of another Airflow.
+        now: The time.
+        longest: The time limit of a container, with a margin.
+    """
+    stopped = []
+    for task in _running(client, cluster, task_definition):
+        tags = {tag["key"]: tag["value"] for tag in task.get("tags", [])}
+        if RUN_TAG not in tags:
+            continue  # not one of ours
+        too_old = now - task["createdAt"] > longest
+        if too_old or is_over(tags[RUN_TAG]):
+            reason = "older than its time limit" if too_old else f"run {tags[RUN_TAG]} is over"
+            client.stop_task(cluster=cluster, task=task["taskArn"], reason=f"leftover: {reason}")
+            stopped.append(tags.get(CANDIDATE_TAG, task["taskArn"]))
+    return stopped
+
+
+def _running(client: Any, cluster: str, task_definition: str) -> Iterator[dict[str, Any]]:
+    family = task_definition.rpartition("/")[2].partition(":")[0]
+    pages = client.get_paginator("list_tasks").paginate(
+        cluster=cluster, family=family, desiredStatus="RUNNING", PaginationConfig={"PageSize": _BATCH}
+    )
+    for page in pages:
+        if page["taskArns"]:
+            yield from client.describe_tasks(cluster=cluster, tasks=page["taskArns"], include=["TAGS"])["tasks"]

@@ -1,0 +1,344 @@
+"""The training operator through every kind of end, against ECS tasks that really run.
+
+What the stock operator does wrong is tested with it as well: those tests are expected to fail, strictly. When a new
+version of the provider passes one, the suite says so, and the part of `mnist_ecs` that it made unnecessary can go.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import localcloud
+from mnist_tasks.config import TrainingJob
+from mnist_tasks.ecs import training_request
+from mnist_tasks.layout import Layout
+from mnist_tasks.progress import Progress
+from mnist_tasks.storage import Storage, to_json
+from tests.candidates import history
+from tests.container import commit_anything, job_for
+from tests.tries import DieAfter, Fail, Interrupt, Operator, Try
+from tools.laptop import Laptop
+
+DEADLINE_SECONDS = 30.0
+
+# A container that says that it is there, waits for its exit code, and takes SIGTERM as the trainer does (or ignores
+# its meaning, and exits with 0).
+CONTAINER = """
+import pathlib, signal, sys, time
+folder = pathlib.Path({folder!r})
+signal.signal(signal.SIGTERM, lambda *_: sys.exit({on_sigterm}))
+print("the container is there", flush=True)
+(folder / "started").touch()
+while not (folder / "exit").exists():
+    time.sleep(0.02)
+sys.exit(int((folder / "exit").read_text()))
+"""
+
+
+def eventually(look: Callable[[], Any]) -> Any:
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while not (value := look()):
+        assert time.monotonic() < deadline, f"still {value!r} after {DEADLINE_SECONDS:.0f} s"
+        time.sleep(0.02)
+    return value
+
+
+@dataclass
+class Step:
+    """The step `train` of one candidate, with a container that does what the test says."""
+
+    job: TrainingJob
+    storage: Storage
+    ecs: Any
+    cluster: str
+    log_group: str
+    folder: Path
+    family: str = field(default_factory=lambda: f"test-{uuid.uuid4().hex[:8]}")
+
+    def register(self, *, image: str = "python:3.11-slim", on_sigterm: int = 143) -> None:
+        options = {
+            "awslogs-group": self.log_group,
+            "awslogs-region": "us-east-1",
+            "awslogs-stream-prefix": "trainer",
+        }
+        code = CONTAINER.format(folder=str(self.folder), on_sigterm=on_sigterm)
+        self.ecs.register_task_definition(
+            family=self.family,
+            requiresCompatibilities=["FARGATE"],
+            networkMode="awsvpc",
+            containerDefinitions=[
+                {
+                    "name": "trainer",
+                    "image": image,
+                    "command": ["python", "-c", code],
+                    "logConfiguration": {"logDriver": "awslogs", "options": options},
+                }
+            ],
+        )
+
+    def attempt(self, operator: Operator = "ours", **options: Any) -> Try:
+        request = {
+            "cluster": self.cluster,
+            "task_definition": self.family,
+            "container_name": "trainer",
+            "awslogs_group": self.log_group,
+            "awslogs_stream_prefix": "trainer",
+            **training_request(self.job, "trainer"),
+        }
+        return Try(operator, request, self.folder, **options)
+
+    def await_container(self) -> None:
+        eventually((self.folder / "started").exists)
+
+    def end(self, code: int = 0, *, commit: bool = False) -> None:
+        """Let the container end; `commit`: after its checkpoint is in S3."""
+        if commit:
+            commit_anything(self.storage, self.job)
+        (self.folder / "exit").write_text(str(code))
+
+    def tasks(self) -> list[dict[str, Any]]:
+        """Every ECS task of this step, oldest first."""
+        arns = [
+            arn
+            for status in ("RUNNING", "STOPPED")
+            for arn in self.ecs.list_tasks(cluster=self.cluster, family=self.family, desiredStatus=status)["taskArns"]
+        ]
+        if not arns:
+            return []
+        found = self.ecs.describe_tasks(cluster=self.cluster, tasks=arns)["tasks"]
+        return sorted(found, key=lambda task: task["createdAt"])
+
+    def await_stopped(self) -> None:
+        eventually(lambda: all(task["lastStatus"] == "STOPPED" for task in self.tasks()))
+
+
+@pytest.fixture(scope="module")
+def workers(cloud: localcloud.Cloud, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The environment of an Airflow worker, for the processes of all tries."""
+    environment = Laptop(tmp_path_factory.mktemp("airflow"), cloud).environment()
+    with pytest.MonkeyPatch.context() as patch:
+        for name in os.environ:
+            if name.startswith(("AWS_", "AIRFLOW", "MNIST_")):
+                patch.delenv(name)
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        yield
+
+
+@pytest.fixture
+def step(workers: None, cloud: localcloud.Cloud, aws: Callable[[str], Any], tmp_path: Path) -> Iterator[Step]:
+    # The operator looks for the manifest in the deployment's bucket, so the candidate's name has to be this test's.
+    bucket = cloud.environment["MNIST_BUCKET"]
+    number = uuid.uuid4().int % 10**6
+    job = job_for(bucket, run=f"run-{uuid.uuid4().hex[:8]}", candidate=f"mnist_model_20260101_{number:06}")
+    made = Step(
+        job,
+        Storage(aws("s3"), bucket),
+        aws("ecs"),
+        cloud.environment["MNIST_CLUSTER"],
+        cloud.environment["MNIST_LOG_GROUP"],
+        tmp_path,
+    )
+    made.register()
+    yield made
+    made.end()
+    made.await_stopped()
+
+
+OURS_ALONE = [
+    pytest.param("ours"),
+    pytest.param("stock", marks=pytest.mark.xfail(strict=True, reason="a defect of the stock operator")),
+]
+
+
+def killed(attempt: Try, step: Step) -> None:
+    """The worker dies while the container runs."""
+    process = attempt.start()
+    step.await_container()
+    if attempt.fault is None:
+        # However far it has come by now, the next try has to find its way.
+        process.kill()
+    process.join()
+
+
+@pytest.mark.parametrize("operator", OURS_ALONE)
+def test_a_retry_finds_the_task_that_finished_while_no_worker_was_there(step: Step, operator: Operator) -> None:
+    killed(step.attempt(operator), step)
+    step.end(commit=True)
+    step.await_stopped()
+
+    outcome = step.attempt(operator, number=2).run()
+
+    assert outcome["error"] is None
+    assert len(step.tasks()) == 1
+
+
+def test_a_retry_attaches_to_the_task_that_still_runs(step: Step) -> None:
+    killed(step.attempt(), step)
+    process = step.attempt(number=2).start()
+    step.end(commit=True)
+    process.join(DEADLINE_SECONDS)
+
+    assert step.attempt().outcome()["error"] is None
+    assert len(step.tasks()) == 1
+
+
+@pytest.mark.parametrize("operator", OURS_ALONE)
+def test_a_worker_that_died_before_it_learnt_the_arn_is_followed_by_no_second_task(
+    step: Step, operator: Operator
+) -> None:
+    """The container of the first try is gone before the second one looks for it."""
+    killed(step.attempt(operator, fault=DieAfter("RunTask")), step)
+    step.end(143)
+    step.await_stopped()
+
+    outcome = step.attempt(operator, number=2).run()
+
+    assert len(step.tasks()) == 1
+    assert outcome["error"] is not None
+
+
+def test_after_a_task_that_failed_the_next_try_starts_another_one(step: Step) -> None:
+    process = step.attempt().start()
+    step.await_container()
+    step.end(143)
+    process.join()
+    assert step.attempt().outcome()["error"] == "TemporaryError"
+    (step.folder / "exit").unlink()
+    (step.folder / "started").unlink()
+
+    process = step.attempt(number=2).start()
+    step.await_container()
+    step.end(commit=True)
+    process.join()
+
+    assert step.attempt().outcome()["error"] is None
+    assert len(step.tasks()) == 2
+
+
+def test_a_candidate_that_is_committed_is_not_trained_again(step: Step) -> None:
+    """That is what clearing a step that has succeeded means."""
+    commit_anything(step.storage, step.job)
+
+    assert step.attempt(number=4, max_tries=5).run()["error"] is None
+    assert step.tasks() == []
+
+
+@pytest.mark.parametrize("operator", OURS_ALONE)
+def test_a_task_that_was_stopped_is_no_success_though_it_exits_with_0(step: Step, operator: Operator) -> None:
+    step.register(on_sigterm=0)
+    process = step.attempt(operator).start()
+    step.await_container()
+    (task,) = step.tasks()
+    step.ecs.stop_task(cluster=step.cluster, task=task["taskArn"], reason="somebody wanted it")
+    process.join(DEADLINE_SECONDS)
+
+    assert step.attempt().outcome()["error"] is not None
+
+
+def test_an_exit_code_of_0_without_a_checkpoint_is_no_success(step: Step) -> None:
+    process = step.attempt().start()
+    step.await_container()
+    step.end(0)
+    process.join(DEADLINE_SECONDS)
+
+    outcome = step.attempt().outcome()
+    assert outcome["error"] == "ContainerFailed"
+    assert "not committed" in outcome["message"]
+
+
+@pytest.mark.parametrize("operator", OURS_ALONE)
+def test_an_ecs_that_is_busy_while_training_runs_fails_nothing(step: Step, operator: Operator) -> None:
+    """Thirty refused looks are more than botocore itself tries."""
+    process = step.attempt(operator, fault=Fail("DescribeTasks", "ThrottlingException", times=30)).start()
+    step.await_container()
+    step.end(commit=True)
+    process.join(60)
+
+    assert step.attempt().outcome()["error"] is None
+    assert len(step.tasks()) == 1
+
+
+@pytest.mark.parametrize("operator", OURS_ALONE)
+def test_a_log_that_cannot_be_read_does_not_hide_the_verdict(step: Step, operator: Operator) -> None:
+    process = step.attempt(operator, fault=Fail("GetLogEvents", "AccessDeniedException")).start()
+    step.await_container()
+    step.end(143)
+    process.join(DEADLINE_SECONDS)
+
+    outcome = step.attempt().outcome()
+    assert outcome["error"] is not None
+    assert "AccessDenied" not in outcome["message"]
+
+
+def test_a_kill_stops_the_task(step: Step) -> None:
+    """As Airflow does when a run is marked failed, cleared or timed out: SIGTERM, and the step ends by itself."""
+    attempt = step.attempt()
+    process = attempt.start()
+    step.await_container()
+    eventually(lambda: attempt.state.get("ecs_task"))
+    process.terminate()
+    process.join(DEADLINE_SECONDS)
+
+    step.await_stopped()
+    assert attempt.outcome()["error"] == "TemporaryError"
+
+
+@pytest.mark.parametrize("operator", OURS_ALONE)
+def test_any_other_exit_stops_the_task_as_well(step: Step, operator: Operator) -> None:
+    attempt = step.attempt(operator, fault=Interrupt("DescribeTasks"))
+    process = attempt.start()
+    step.await_container()
+    process.join(DEADLINE_SECONDS)
+
+    assert attempt.outcome()["error"] == "KeyboardInterrupt"
+    assert [task["desiredStatus"] for task in step.tasks()] == ["STOPPED"]
+
+
+def test_an_access_that_is_refused_is_not_tried_again_and_stops_the_task(step: Step) -> None:
+    attempt = step.attempt(fault=Fail("DescribeTasks", "AccessDeniedException"))
+
+    outcome = attempt.run()
+
+    assert outcome["error"] == "ConfigurationError"
+    assert "aws_default" in outcome["message"]
+    step.await_stopped()
+
+
+def test_a_task_definition_that_does_not_exist_is_named(step: Step) -> None:
+    outcome = replace(step.attempt(), request={**step.attempt().request, "task_definition": "no-such"}).run()
+
+    assert outcome["error"] == "ConfigurationError"
+    assert "no-such" in outcome["message"]
+
+
+@pytest.mark.parametrize(("number", "capacity"), [(1, "FARGATE_SPOT"), (2, "FARGATE_SPOT"), (3, "FARGATE")])
+def test_the_last_try_runs_on_demand(step: Step, number: int, capacity: str) -> None:
+    process = step.attempt(number=number).start()
+    step.await_container()
+    step.end(commit=True)
+    process.join()
+
+    (task,) = step.tasks()
+    assert task["capacityProviderName"] == capacity
+
+
+def test_progress_is_in_the_task_state_while_the_container_runs(step: Step) -> None:
+    told = Progress(job=step.job, updated=datetime.now(UTC), history=history(accuracy=0.9712))
+    step.storage.put(Layout().progress(step.job.run, step.job.candidate), to_json(told.model_dump(mode="json")))
+    attempt = step.attempt()
+    process = attempt.start()
+    step.await_container()
+
+    assert "val_accuracy 97.12%" in eventually(lambda: attempt.state.get("progress"))
+    step.end(commit=True)
+    process.join()
