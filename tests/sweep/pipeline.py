@@ -14,12 +14,12 @@ from datetime import datetime, timedelta
 from functools import cache
 from inspect import signature
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import localcloud
 from tests.container import ROOT
 from tests.sweep.faults import Wire
+from tests.tries import FileState
 
 BUCKET = "sweep"
 # Short enough for a point to take seconds; both are only how often somebody looks.
@@ -84,7 +84,8 @@ class Run:
 
     dag_id: str
     run_id: str
-    conf: Mapping[str, Any] = field(default_factory=dict)
+    conf: Mapping[str, Any]
+    run_after: datetime
 
 
 @dataclass(frozen=True)
@@ -117,6 +118,7 @@ class TaskInstance:
     map_index: int
     try_number: int
     max_tries: int
+    stats_tags: Mapping[str, str] = field(default_factory=dict)
     ended: tuple[Mapping[str, Any], ...] = ()
     pushed: dict[str, Any] = field(default_factory=dict)
 
@@ -133,29 +135,21 @@ class TaskInstance:
 
 @dataclass(frozen=True)
 class TaskStateStore:
-    """Airflow's task state: it survives the process and is the same for every try."""
+    """Airflow's task state, with the wire in between: a process may die before it is written, and after."""
 
-    path: Path
+    values: FileState
     wire: Wire
 
     def get(self, key: str, default: Any = None) -> Any:
-        return self._read().get(key, default)
+        return self.values.get(key, default)
 
-    def set(self, key: str, value: Any, *, retention: timedelta | None = None) -> None:
+    def set(self, key: str, value: Any) -> None:
         with self.wire.mortal("airflow.SetTaskState", key):
-            self._write(self._read() | {key: value})
+            self.values.set(key, value)
 
     def delete(self, key: str) -> None:
         with self.wire.mortal("airflow.DeleteTaskState", key):
-            self._write({name: value for name, value in self._read().items() if name != key})
-
-    def _read(self) -> dict[str, Any]:
-        return json.loads(self.path.read_text()) if self.path.exists() else {}
-
-    def _write(self, values: Mapping[str, Any]) -> None:
-        partial = self.path.with_suffix(".partial")
-        partial.write_text(json.dumps(values))
-        partial.replace(self.path)
+            self.values.delete(key)
 
 
 @dataclass(frozen=True)
@@ -246,11 +240,3 @@ def _listed(callbacks: Any) -> list[Any]:
     if callbacks is None:
         return []
     return list(callbacks) if isinstance(callbacks, list | tuple) else [callbacks]
-
-
-def quiet() -> None:
-    """Leave out what Airflow's logging would say about each of thousands of tries."""
-    os.environ["AIRFLOW__LOGGING__LOGGING_LEVEL"] = "WARNING"
-
-
-__all__ = ["BUCKET", "Ending", "Run", "SimpleNamespace", "Step", "TaskStateStore", "dags", "environment", "execute"]

@@ -24,12 +24,17 @@ GOOD = {"epochs": 10, "batch_size": 100, "learning_rates": [0.002, 0.00001]}
 SHORT = {"epochs": 2, "batch_size": 1024, "validation_images": 30000, "candidates": 1, "seed": 1}
 REASON = "the first one was better after all"
 
-FIRST = Run(TRAINING, "first night", {**GOOD, "candidates": 2, "seed": 1})
-SECOND = Run(TRAINING, "second night", {**GOOD, "candidates": 1, "seed": 2, "release_rule": "not_worse"})
-WEAK = Run(TRAINING, "weak night", {**SHORT, "epochs": 1})
-SMALL = Run(TRAINING, "small run", SHORT)
-BACK = Run(ROLLBACK, "by hand", {"to": final_name(candidate_name(START)), "reason": REASON})
-NOWHERE = Run(ROLLBACK, "by mistake", {"to": "mnist_model_20200101_000000_final", "reason": REASON})
+def _at(hour: float) -> datetime:
+    return START + timedelta(hours=hour)
+
+
+FIRST = Run(TRAINING, "first night", {**GOOD, "candidates": 2, "seed": 1}, _at(0))
+# Of the very second of the first night: its names are taken.
+SECOND = Run(TRAINING, "second night", {**GOOD, "candidates": 1, "seed": 2, "release_rule": "not_worse"}, _at(0))
+WEAK = Run(TRAINING, "weak night", {**SHORT, "epochs": 1}, _at(48))
+SMALL = Run(TRAINING, "small run", SHORT, _at(0))
+BACK = Run(ROLLBACK, "by hand", {"to": final_name(candidate_name(START)), "reason": REASON}, _at(72))
+NOWHERE = Run(ROLLBACK, "by mistake", {"to": "mnist_model_20200101_000000_final", "reason": REASON}, _at(73))
 
 
 @dataclass(frozen=True)
@@ -56,7 +61,7 @@ class Scene:
     @property
     def moment(self) -> datetime:
         """When its first try starts."""
-        return START + timedelta(hours=self.hour)
+        return _at(self.hour)
 
     @property
     def needs(self) -> set[str]:
@@ -87,8 +92,7 @@ SCENES = (
     Scene("promote", "promote", FIRST, "pick_best", 1),
     Scene("report", "report", FIRST, "promote", 1),
     Scene("email_report", "email_report", FIRST, "report", 1),
-    # In the very second of the first night.
-    Scene("plan where names are taken", "plan", SECOND, "promote", 0, DATASET),
+    Scene("plan where names are taken", "plan", SECOND, "promote", 24, DATASET),
     Scene(
         "third candidate",
         "train",

@@ -8,7 +8,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -91,7 +91,7 @@ class Stage:
         self.account.restore(self.snapshots[scene.after])
         run, endings = scene.run, self.endings
         if scene.own_run:
-            run = Run(run.dag_id, f"{run.run_id} {os.getpid()} {self.runs}", run.conf)
+            run = replace(run, run_id=f"{run.run_id} {os.getpid()} {self.runs}")
             endings = endings | self._plan(scene, run)
         before = self.account.snapshot()
         slug = run_slug(run.dag_id, run.run_id)
@@ -99,7 +99,7 @@ class Stage:
         with self._temporary_folder() as folder:
             fault = point.fault if point and point.process == WORKER else None
             ended = tries.run(scene.step(endings, run), scene.moment, folder, fault)
-        tasks = [task for task in self._tasks(scene, slug)]
+        tasks = self._tasks(scene, slug)
         names = Names.of(ended.moments, **({"run_id": run.run_id, "slug": slug} if scene.own_run else {}))
         after = self.account.snapshot()
         found = trace(after, self.account.mails(), tasks, ended.ending, names)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from tests.sweep.faults import Call, Fault, Journal, Wire
 from tests.sweep.pipeline import Ending, Step, TaskStateStore, execute
+from tests.tries import FileState
 
 # Between two tries; long enough for another second, so that nothing can lean on the clock standing still.
 RETRY_DELAY = timedelta(minutes=5)
@@ -54,7 +55,7 @@ def _try(step: Step, number: int, now: datetime, folder: Path, fault: Fault | No
     def work() -> None:
         wire = Wire(Journal(folder / f"calls-{number}.jsonl"), fault)
         wire.install()
-        ending = execute(step, number, now, TaskStateStore(folder / "task-state.json", wire))
+        ending = execute(step, number, now, TaskStateStore(FileState(folder / "task-state.json"), wire))
         result.write_bytes(pickle.dumps(ending))
 
     status = in_child(work, folder / f"log-{number}.txt")
