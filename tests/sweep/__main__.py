@@ -40,9 +40,10 @@ def main() -> int:
     os.environ["AIRFLOW__LOGGING__LOGGING_LEVEL"] = "WARNING"
     known = _known() if options.resume else {}
     started = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="sweep-") as folder, sweep.stages(
-        Path(folder), dataset_file(), options.workers
-    ) as made:
+    with (
+        tempfile.TemporaryDirectory(prefix="sweep-") as folder,
+        sweep.stages(Path(folder), dataset_file(), options.workers) as made,
+    ):
         made[0].build(names)
         found = [point for point in sweep.all_points(made[0], names) if options.fault in point.kind]
         found = [point for point in found if options.call in point.call.operation]
@@ -96,7 +97,10 @@ def _detail(result: Result) -> dict[str, Any]:
 
 def _print(result: Result, number: int, total: int) -> None:
     about = result.point.call.about
-    print(f"{number:4}/{total}  {result.verdict.word:<8}  {result.point.name}  {about}  ({result.tries} tries)", flush=True)
+    print(
+        f"{number:4}/{total}  {result.verdict.word:<8}  {result.point.name}  {about}  ({result.tries} tries)",
+        flush=True,
+    )
     for difference in result.verdict.differences:
         print(f"           {difference}")
 

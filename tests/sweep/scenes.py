@@ -24,6 +24,7 @@ GOOD = {"epochs": 10, "batch_size": 100, "learning_rates": [0.002, 0.00001]}
 SHORT = {"epochs": 2, "batch_size": 1024, "validation_images": 30000, "candidates": 1, "seed": 1}
 REASON = "the first one was better after all"
 
+
 def _at(hour: float) -> datetime:
     return START + timedelta(hours=hour)
 

@@ -39,7 +39,6 @@ class Result:
 class Undisturbed:
     """A scene as it goes when nothing happens."""
 
-    before: Snapshot
     trace: Trace
     calls: Mapping[str, Sequence[Call]]
 
@@ -70,7 +69,7 @@ class Stage:
         played = self._play(scene, None)
         self.endings[scene.name] = played.ended.ending
         self.snapshots[scene.name] = played.after
-        self.undisturbed[scene.name] = Undisturbed(played.before, played.trace, played.calls)
+        self.undisturbed[scene.name] = Undisturbed(played.trace, played.calls)
         assert played.ended.tries == 1 and played.ended.ending.state != "retry", played.ended
 
     def strike(self, point: Point) -> Result:
@@ -93,7 +92,6 @@ class Stage:
         if scene.own_run:
             run = replace(run, run_id=f"{run.run_id} {os.getpid()} {self.runs}")
             endings = endings | self._plan(scene, run)
-        before = self.account.snapshot()
         slug = run_slug(run.dag_id, run.run_id)
         container.leave(self.containers, point.fault if point and point.process == CONTAINER else None)
         with self._temporary_folder() as folder:
@@ -106,7 +104,7 @@ class Stage:
         journals = container.journals(self.containers)
         calls = {WORKER: ended.calls, CONTAINER: tuple(journals[0].calls()) if journals else ()}
         struck = ended.struck or any(journal.struck() for journal in journals)
-        return _Played(before, after, found, calls, ended, struck)
+        return _Played(after, found, calls, ended, struck)
 
     def _plan(self, scene: Scene, run: Run) -> dict[str, Ending]:
         assert scene.candidate is not None
@@ -136,7 +134,6 @@ class Stage:
 
 @dataclass(frozen=True)
 class _Played:
-    before: Snapshot
     after: Snapshot
     trace: Trace
     calls: Mapping[str, Sequence[Call]]

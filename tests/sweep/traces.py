@@ -172,9 +172,7 @@ def _first_difference(expected: str, found: str) -> str:
     return f"{found[start : place + 60]!r}, expected {expected[start : place + 60]!r}"
 
 
-def _compare_mails(
-    reference: Trace, found: Trace, lost: list[str], doubled: list[str], repeated: list[str]
-) -> None:
+def _compare_mails(reference: Trace, found: Trace, lost: list[str], doubled: list[str], repeated: list[str]) -> None:
     expected, came = Counter(reference.mails), Counter(found.mails)
     lost += [f"no mail {mail.identity} as expected" for mail in expected - came]
     for mail in came - expected:
@@ -182,9 +180,7 @@ def _compare_mails(
         (repeated if mail in expected else doubled).append(again)
 
 
-def _compare_tasks(
-    reference: Trace, found: Trace, failed_tasks: int, lost: list[str], doubled: list[str]
-) -> None:
+def _compare_tasks(reference: Trace, found: Trace, failed_tasks: int, lost: list[str], doubled: list[str]) -> None:
     expected, came = Counter(reference.tasks), Counter(found.tasks)
     lost += [f"no ECS task with {task}" for task in expected - came]
     for task in (came - expected).elements():

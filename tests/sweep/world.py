@@ -39,13 +39,15 @@ class Account:
     def __init__(self, cloud: localcloud.Cloud) -> None:
         self.cloud = cloud
         self._s3, self._ecs = (boto3.client(name, **cloud.client_arguments) for name in ("s3", "ecs"))
-        self._bodies: dict[str, bytes] = {}
+        self._seen: dict[tuple[str, str, Any], Object] = {}
         if BUCKET not in {bucket["Name"] for bucket in self._s3.list_buckets()["Buckets"]}:
             self._s3.create_bucket(Bucket=BUCKET)
 
     def snapshot(self) -> dict[str, Object]:
         """The bucket as it is now."""
-        return {key: self._object(key, etag) for key, etag in self._listing().items()}
+        pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=BUCKET)
+        entries = [entry for page in pages for entry in page.get("Contents", [])]
+        return {entry["Key"]: self._object(entry) for entry in entries}
 
     def restore(self, before: Snapshot) -> None:
         """Bring the bucket back to what it was, and forget all mails."""
@@ -81,17 +83,15 @@ class Account:
         for task in tasks:
             self._ecs.stop_task(cluster=task["clusterArn"], task=task["taskArn"], reason="the sweep tidies up")
 
-    def _listing(self) -> dict[str, str]:
-        pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=BUCKET)
-        return {entry["Key"]: entry["ETag"] for page in pages for entry in page.get("Contents", [])}
-
-    def _object(self, key: str, etag: str) -> Object:
-        head = self._s3.head_object(Bucket=BUCKET, Key=key)
-        tags = self._s3.get_object_tagging(Bucket=BUCKET, Key=key)["TagSet"]
-        if etag not in self._bodies:
-            self._bodies[etag] = self._s3.get_object(Bucket=BUCKET, Key=key)["Body"].read()
-        pairs = tuple(sorted((tag["Key"], tag["Value"]) for tag in tags))
-        return Object(self._bodies[etag], etag, head["ContentType"], pairs)
+    def _object(self, entry: Mapping[str, Any]) -> Object:
+        key = entry["Key"]
+        written = (key, entry["ETag"], entry["LastModified"])  # to the millisecond: what was read once is that still
+        if written not in self._seen:
+            answer = self._s3.get_object(Bucket=BUCKET, Key=key)
+            tags = self._s3.get_object_tagging(Bucket=BUCKET, Key=key)["TagSet"]
+            pairs = tuple(sorted((tag["Key"], tag["Value"]) for tag in tags))
+            self._seen[written] = Object(answer["Body"].read(), entry["ETag"], answer["ContentType"], pairs)
+        return self._seen[written]
 
     def _put(self, key: str, wanted: Object) -> None:
         tagging = "&".join(f"{name}={value}" for name, value in wanted.tags)
