@@ -16,7 +16,7 @@ WORKER, CONTAINER = "worker", "container"
 
 @dataclass(frozen=True)
 class Point:
-    """A fault in one place. `process` is the one that is struck: Airflow's worker, or the container that it waits for."""
+    """A fault in one place. `process` is the one that is struck: Airflow's worker, or the container it waits for."""
 
     scene: str
     process: str

@@ -1,7 +1,7 @@
 """The steps to be swept, each in the state that the steps before it leave: three nights and a rollback.
 
-A scene starts where another one ends, so the account is built by running every step once, undisturbed. If each step ends
-in the same state whatever happens to it, then so does the whole run: the argument is induction over the steps.
+A scene starts where another one ends, so the account is built by running every step once, undisturbed. If each step
+ends in the same state whatever happens to it, then so does the whole run: the argument is induction over the steps.
 """
 
 from __future__ import annotations
