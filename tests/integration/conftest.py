@@ -14,6 +14,7 @@ import localcloud
 from mnist_tasks.config import TrainingJob
 from mnist_tasks.storage import Storage, sha256_of
 from tests.container import LAYOUT, ROOT, job_for
+from tests.ecs_tasks import Tasks
 
 Clients = Callable[[str], Any]
 
@@ -42,6 +43,12 @@ def connect() -> Callable[[localcloud.Cloud], Clients]:
         return lambda service: boto3.client(service, **cloud.client_arguments)
 
     return clients
+
+
+@pytest.fixture(scope="session")
+def tasks(cloud: localcloud.Cloud, aws: Clients) -> Tasks:
+    """ECS tasks of the session's cloud."""
+    return Tasks(aws("ecs"), aws("logs"), cloud.environment)
 
 
 @pytest.fixture
