@@ -46,7 +46,7 @@ def main() -> int:
     ):
         made[0].build(names)
         found = [point for point in sweep.all_points(made[0], names) if options.fault in point.kind]
-        found = [point for point in found if options.call in point.call.operation]
+        found = [point for point in found if options.call in str(point.call)]
         print(f"{len(found)} points in {len(names)} steps; built in {time.monotonic() - started:.0f} s", flush=True)
         details = {point.name: known[point.name] for point in found if point.name in known}
         todo = [point for point in found if point.name not in details]
@@ -61,7 +61,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="make sweep", description="Strike every call of every step.")
     parser.add_argument("--step", default="", help="only steps whose name has this in it")
     parser.add_argument("--fault", default="", help="only faults whose name has this in it: killed, throttled, ...")
-    parser.add_argument("--call", default="", help="only calls whose name has this in it: s3.PutObject, smtp, ...")
+    parser.add_argument(
+        "--call", default="", help="only calls whose name has this in it: s3.PutObject, manifest.json, smtp, ..."
+    )
     parser.add_argument("--workers", type=int, default=2, help="accounts and processes side by side (%(default)s)")
     parser.add_argument("--resume", action="store_true", help="go on where the last sweep of this code was stopped")
     return parser
@@ -87,7 +89,6 @@ def _detail(result: Result) -> dict[str, Any]:
     point: Point = result.point
     return {
         "point": point.name,
-        "about": point.call.about,
         "verdict": result.verdict.word,
         "differences": list(result.verdict.differences),
         "tries": result.tries,

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from tests.sweep.faults import Call, Fault
 
-# Asked again and again until something has happened, so how many there are is a matter of time: these are struck at the
-# first, at one in the middle, and at the last one that surely comes.
-POLLED = {"ecs.DescribeTasks", "logs.GetLogEvents", "airflow.SetTaskState"}
+# Made again and again while a container trains: struck at the first, at one in the middle, and at the last one that
+# surely comes, since how many there are may be a matter of time.
+_SEVERAL = 3
 WORKER, CONTAINER = "worker", "container"
 
 
@@ -25,12 +25,12 @@ class Point:
 
     @property
     def fault(self) -> Fault:
-        return Fault(self.call.operation, self.call.ordinal, self.kind)
+        return Fault(self.call, self.kind)
 
     @property
     def name(self) -> str:
         """The same in every sweep, whatever the run's names are."""
-        return f"{self.scene} | {self.process} | {self.call.operation} {self.call.ordinal} | {self.kind}"
+        return f"{self.scene} | {self.process} | {self.call} | {self.kind}"
 
 
 def points(scene: str, process: str, calls: Iterable[Call]) -> list[Point]:
@@ -39,17 +39,16 @@ def points(scene: str, process: str, calls: Iterable[Call]) -> list[Point]:
 
 
 def _thinned(calls: list[Call]) -> list[Call]:
-    by_operation: dict[str, list[Call]] = defaultdict(list)
+    alike: dict[tuple[str, str], list[Call]] = defaultdict(list)
     for call in calls:
-        by_operation[call.operation].append(call)
-    kept = []
-    for operation, all_of_it in by_operation.items():
-        if operation in POLLED and len(all_of_it) > 3:
+        alike[call.operation, call.about].append(call)
+    kept = set()
+    for several in alike.values():
+        if len(several) > _SEVERAL:
             # Not the very last one: on a faster day it does not come.
-            kept += [all_of_it[place] for place in sorted({0, len(all_of_it) // 2, len(all_of_it) - 2})]
-        else:
-            kept += all_of_it
-    return sorted(kept, key=calls.index)
+            several = [several[0], several[len(several) // 2], several[-2]]
+        kept |= set(several)
+    return [call for call in calls if call in kept]
 
 
 def sample(found: Iterable[Point]) -> list[Point]:

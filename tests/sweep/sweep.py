@@ -79,7 +79,7 @@ class Stage:
         reference = self.undisturbed[scene.name]
         played = self._play(scene, point)
         if not played.struck:
-            verdict = Verdict("not_reached", (f"the try ended without {point.call.operation} {point.call.ordinal}",))
+            verdict = Verdict("not_reached", (f"the try ended without {point.call}",))
         else:
             in_container = point.process == CONTAINER
             verdict = compare(reference.trace, played.trace, failed_tasks=played.ended.tries - 1 if in_container else 0)
@@ -113,14 +113,11 @@ class Stage:
             return {plan.name: tries.run(plan.step(self.endings, run), plan.moment, folder).ending}
 
     def _tasks(self, scene: Scene, slug: str) -> list[dict[str, Any]]:
-        """Those of this scene as they are at its end; whatever still runs is stopped after that."""
+        """Those of this scene; what has not ended by itself after a while counts as left running, and is stopped."""
         if not scene.own_run:
             return []
-        tasks = self.account.tasks(slug)
-        running = [task for task in tasks if task["lastStatus"] != "STOPPED"]
-        self.account.stop(running)
-        if running:
-            settled(self.account, slug)
+        tasks = settled(self.account, slug)
+        self.account.stop(task for task in tasks if task["lastStatus"] != "STOPPED")
         return tasks
 
     @contextmanager
