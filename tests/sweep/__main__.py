@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -22,7 +23,7 @@ from mnist_tasks.dataset import REBUILT_FILE, package, write_npz
 from mnist_tasks.storage import sha256_of
 from tests.container import ROOT
 from tests.sweep import scenes, sweep
-from tests.sweep.points import Point
+from tests.sweep.points import SAMPLED, Point, sample
 from tests.sweep.sweep import Result
 from tests.sweep.traces import NORMALISED
 
@@ -35,10 +36,13 @@ def main() -> int:
     """Sweep what the command line chooses."""
     options = _parser().parse_args()
     names = {scene.name for scene in scenes.SCENES if scene.swept and options.step in scene.name}
+    if options.sample:
+        names &= set(SAMPLED)
     if not names:
         sys.exit(f"error: no step's name has {options.step!r}; there are {', '.join(scenes.BY_NAME)}")
+    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))  # so that what was started is stopped
     os.environ["AIRFLOW__LOGGING__LOGGING_LEVEL"] = "WARNING"
-    known = _known() if options.resume else {}
+    known = _known(options.output) if options.resume else {}
     started = time.monotonic()
     with (
         tempfile.TemporaryDirectory(prefix="sweep-") as folder,
@@ -47,14 +51,16 @@ def main() -> int:
         made[0].build(names)
         found = [point for point in sweep.all_points(made[0], names) if options.fault in point.kind]
         found = [point for point in found if options.call in str(point.call)]
+        if options.sample:
+            found = sample(found)
         print(f"{len(found)} points in {len(names)} steps; built in {time.monotonic() - started:.0f} s", flush=True)
         details = {point.name: known[point.name] for point in found if point.name in known}
         todo = [point for point in found if point.name not in details]
         for result in sweep.strike_all(made, todo, dataset_file()):
             details[result.point.name] = _detail(result)
             _print(result, len(details), len(found))
-            _write(details)
-    return _summary(details, time.monotonic() - started)
+            _write(options.output, details)
+    return _summary(options.output, details, time.monotonic() - started)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -66,6 +72,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--workers", type=int, default=2, help="accounts and processes side by side (%(default)s)")
     parser.add_argument("--resume", action="store_true", help="go on where the last sweep of this code was stopped")
+    parser.add_argument("--sample", action="store_true", help="only a few points, which stand for all")
+    parser.add_argument("--output", type=Path, default=OUTPUT, help="the file that is written (%(default)s)")
     return parser
 
 
@@ -78,11 +86,11 @@ def dataset_file() -> Path:
     return path
 
 
-def _known() -> dict[str, Any]:
+def _known(output: Path) -> dict[str, Any]:
     """The good verdicts of the last sweep."""
-    if not OUTPUT.exists():
+    if not output.exists():
         return {}
-    return {entry["point"]: entry for entry in json.loads(OUTPUT.read_text())["details"] if entry["verdict"] in GOOD}
+    return {entry["point"]: entry for entry in json.loads(output.read_text())["details"] if entry["verdict"] in GOOD}
 
 
 def _detail(result: Result) -> dict[str, Any]:
@@ -112,17 +120,17 @@ def counts(details: Iterable[Mapping[str, Any]]) -> dict[str, int]:
     return {"points": words.total(), **{word: words[word] for word in WORDS}}
 
 
-def _write(details: Mapping[str, Any]) -> None:
-    OUTPUT.parent.mkdir(exist_ok=True)
+def _write(output: Path, details: Mapping[str, Any]) -> None:
+    output.parent.mkdir(exist_ok=True)
     report = {**counts(details.values()), "normalised": NORMALISED, "details": list(details.values())}
-    partial = OUTPUT.with_suffix(".partial")
+    partial = output.with_suffix(".partial")
     partial.write_text(json.dumps(report, indent=1) + "\n")
-    partial.replace(OUTPUT)
+    partial.replace(output)
 
 
-def _summary(details: Mapping[str, Any], seconds: float) -> int:
+def _summary(output: Path, details: Mapping[str, Any], seconds: float) -> int:
     found = counts(details.values())
-    print(f"\n{found} in {seconds:.0f} s; {OUTPUT.relative_to(ROOT)}")
+    print(f"\n{found} in {seconds:.0f} s; {output}")
     return 0 if found["points"] and sum(found[word] for word in GOOD) == found["points"] else 1
 
 

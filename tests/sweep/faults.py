@@ -1,7 +1,7 @@
 """Every call that leaves a process, numbered, and one of them struck by a fault.
 
-A call is a client's whole call, with what its own retries make of it: the second `s3.PutObject` of a plan. Numbers count
-each operation on each kind of object by itself, so that they stay the same whatever another thread does in between.
+A call is a client's whole call, with what its own retries make of it: the second `s3.PutObject` of a plan. Numbers
+count each operation on each kind of object by itself, so that they stay the same whatever another thread does.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Call:
     ordinal: int
 
     def __str__(self) -> str:
-        return f"{self.operation} {self.about} {self.ordinal}"
+        return " ".join(filter(None, (self.operation, self.about, str(self.ordinal))))
 
     @property
     def faults(self) -> tuple[str, ...]:

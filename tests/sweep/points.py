@@ -42,23 +42,31 @@ def _thinned(calls: list[Call]) -> list[Call]:
     alike: dict[tuple[str, str], list[Call]] = defaultdict(list)
     for call in calls:
         alike[call.operation, call.about].append(call)
-    kept = set()
-    for several in alike.values():
-        if len(several) > _SEVERAL:
-            # Not the very last one: on a faster day it does not come.
-            several = [several[0], several[len(several) // 2], several[-2]]
-        kept |= set(several)
+    # Not the very last one: on a faster day it does not come.
+    kept = {
+        one
+        for several in alike.values()
+        for one in ([several[0], several[len(several) // 2], several[-2]] if len(several) > _SEVERAL else several)
+    }
     return [call for call in calls if call in kept]
 
 
+# The scenes that are quickly built and between them make every kind of call.
+SAMPLED = ("download", "validate", "plan", "email_failure", "train")
+_EVERY_FAULT_AT = ("s3.PutObject", "s3.GetObject", "smtp.data")
+
+
 def sample(found: Iterable[Point]) -> list[Point]:
-    """A few that together strike each operation, and each service with each of its faults; the first ones that do."""
-    seen: set[tuple[str, str]] = set()
+    """A few that stand for all: each kind of call in each process, and every kind of fault at some of them."""
+    seen: set[tuple[str, ...]] = set()
     chosen = []
-    for point in found:
-        service = point.call.operation.partition(".")[0]
-        kinds = {("operation", point.call.operation), (service, point.kind), ("process", point.process)}
-        if not kinds <= seen:
-            seen |= kinds
+    # What takes effect while nobody hears of it goes first: there most is to be lost.
+    for point in sorted(found, key=lambda point: point.kind != "killed-after"):
+        operation = point.call.operation
+        standing_for = {("call", point.process, operation)}
+        if operation in _EVERY_FAULT_AT:
+            standing_for.add(("fault", operation, point.kind))
+        if not standing_for <= seen:
+            seen |= standing_for
             chosen.append(point)
     return chosen
