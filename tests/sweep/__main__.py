@@ -1,5 +1,7 @@
 """`make sweep`: strike every call of every step, print each verdict, write build/sweep.json.
 
+The logs of the tries that came out wrong are kept in build/sweep/.
+
     python -m tests.sweep [--step promote] [--fault killed] [--call s3.PutObject] [--resume]
 
 Exit status 0: every point ended the same, but for mails that were sent again under the same Message-ID.
@@ -9,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import signal
 import sys
 import tempfile
@@ -25,10 +26,9 @@ from tests.container import ROOT
 from tests.sweep import scenes, sweep
 from tests.sweep.points import SAMPLED, Point, sample
 from tests.sweep.sweep import Result
-from tests.sweep.traces import NORMALISED
+from tests.sweep.traces import GOOD, NORMALISED
 
 OUTPUT = ROOT / "build" / "sweep.json"
-GOOD = ("same", "repeated_mail_same_message_id")
 WORDS = (*GOOD, "doubled", "lost", "not_reached")
 
 
@@ -41,7 +41,6 @@ def main() -> int:
     if not names:
         sys.exit(f"error: no step's name has {options.step!r}; there are {', '.join(scenes.BY_NAME)}")
     signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))  # so that what was started is stopped
-    os.environ["AIRFLOW__LOGGING__LOGGING_LEVEL"] = "WARNING"
     known = _known(options.output) if options.resume else {}
     started = time.monotonic()
     with (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import tempfile
 import time
@@ -21,7 +22,7 @@ from tests.sweep.faults import Call
 from tests.sweep.pipeline import Ending, Run
 from tests.sweep.points import CONTAINER, WORKER, Point, points
 from tests.sweep.scenes import Scene
-from tests.sweep.traces import Names, Trace, Verdict, compare, trace
+from tests.sweep.traces import GOOD, Names, Trace, Verdict, compare, trace
 from tests.sweep.world import Account, Snapshot, settled
 
 
@@ -45,10 +46,11 @@ class Undisturbed:
 
 @dataclass
 class Stage:
-    """One account, and what is known of the scenes so far. Everything in `known` may be shared between processes."""
+    """One account, and what is known of the scenes so far; `kept` gets the logs of the tries that came out wrong."""
 
     account: Account
     folder: Path
+    kept: Path
     snapshots: dict[str | None, Snapshot] = field(default_factory=lambda: {None: {}})
     endings: dict[str, Ending] = field(default_factory=dict)
     undisturbed: dict[str, Undisturbed] = field(default_factory=dict)
@@ -66,7 +68,8 @@ class Stage:
 
     def perform(self, scene: Scene) -> None:
         """Run a scene undisturbed and remember all of it."""
-        played = self._play(scene, None)
+        with self._temporary_folder() as folder:
+            played = self._play(scene, None, folder)
         self.endings[scene.name] = played.ended.ending
         self.snapshots[scene.name] = played.after
         self.undisturbed[scene.name] = Undisturbed(played.trace, played.calls)
@@ -76,16 +79,20 @@ class Stage:
         """Run the point's scene with its fault, to the end, and compare."""
         started = time.monotonic()
         scene = scenes.BY_NAME[point.scene]
-        reference = self.undisturbed[scene.name]
-        played = self._play(scene, point)
-        if not played.struck:
-            verdict = Verdict("not_reached", (f"the try ended without {point.call}",))
-        else:
-            in_container = point.process == CONTAINER
-            verdict = compare(reference.trace, played.trace, failed_tasks=played.ended.tries - 1 if in_container else 0)
+        with self._temporary_folder() as folder:
+            played = self._play(scene, point, folder)
+            verdict = self._verdict(point, played)
+            if verdict.word not in GOOD:
+                shutil.copytree(folder, self.kept / re.sub(r"[^A-Za-z0-9_.-]+", "-", point.name), dirs_exist_ok=True)
         return Result(point, verdict, played.ended.tries, round(time.monotonic() - started, 1))
 
-    def _play(self, scene: Scene, point: Point | None) -> _Played:
+    def _verdict(self, point: Point, played: _Played) -> Verdict:
+        if not played.struck:
+            return Verdict("not_reached", (f"the try ended without {point.call}",))
+        failed_tasks = played.ended.tries - 1 if point.process == CONTAINER else 0
+        return compare(self.undisturbed[point.scene].trace, played.trace, failed_tasks=failed_tasks)
+
+    def _play(self, scene: Scene, point: Point | None, folder: Path) -> _Played:
         self.runs += 1
         self.account.restore(self.snapshots[scene.after])
         run, endings = scene.run, self.endings
@@ -94,9 +101,8 @@ class Stage:
             endings = endings | self._plan(scene, run)
         slug = run_slug(run.dag_id, run.run_id)
         container.leave(self.containers, point.fault if point and point.process == CONTAINER else None)
-        with self._temporary_folder() as folder:
-            fault = point.fault if point and point.process == WORKER else None
-            ended = tries.run(scene.step(endings, run), scene.moment, folder, fault)
+        fault = point.fault if point and point.process == WORKER else None
+        ended = tries.run(scene.step(endings, run), scene.moment, folder, fault)
         tasks = self._tasks(scene, slug)
         names = Names.of(ended.moments, **({"run_id": run.run_id, "slug": slug} if scene.own_run else {}))
         after = self.account.snapshot()
@@ -151,11 +157,11 @@ def all_points(stage: Stage, names: set[str]) -> list[Point]:
 
 
 @contextmanager
-def stages(folder: Path, dataset: Path, count: int) -> Iterator[list[Stage]]:
+def stages(folder: Path, kept: Path, dataset: Path, count: int) -> Iterator[list[Stage]]:
     """Accounts of the sweep's own, up for as long as this lasts; this process works with the first one."""
     homes = [folder / f"account-{number}" for number in range(count)]
     try:
-        made = [Stage(Account(_up(home)), home) for home in homes]
+        made = [Stage(Account(_up(home)), home, kept) for home in homes]
         enter(made[0], dataset)
         pipeline.dags()  # before anything forks: every try then has all imports behind it
         yield made

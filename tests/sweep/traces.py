@@ -32,6 +32,7 @@ NORMALISED = (
     "whether this try is the one that sent the mail, which is what the steps that mail return",
     "the boundaries between the parts of a mail, which the standard library draws at random",
 )
+GOOD = ("same", "repeated_mail_same_message_id")
 _MEASURED = {"seconds", "peak_memory_mb", "peak_mb", "created", "updated", "resumed_after"}
 _OF_TRAINING = re.compile(r"(checkpoints/mnist_model_\d{8}_\d{6}/(manifest|metrics)\.json|runs/[^/]+/progress/.*)")
 _HASH = re.compile(r"\b[0-9a-f]{64}\b")
