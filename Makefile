@@ -1,6 +1,6 @@
 # One place for everything that people and CI run. `make help` lists it.
 .DEFAULT_GOAL := help
-.PHONY: help run up down test lint lock bench seeds sweep clean
+.PHONY: help run up down test long lint lock bench seeds sweep clean
 
 PYTHON ?= python3
 RUN = .venv/bin/python
@@ -20,6 +20,9 @@ down: ## stop what `make up` started
 
 test: .environment-dev ## all tests
 	@$(RUN) -m pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
+
+long: .environment-dev ## the long forms of some of these tests (5 minutes): 1,000 steps against Keras, a full run killed 18 times
+	@$(RUN) -m pytest -m long $(ARGS)
 
 lint: .environment-dev ## style, types, direction of imports
 	@$(RUN) -m ruff check .

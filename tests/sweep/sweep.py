@@ -89,8 +89,8 @@ class Stage:
     def _verdict(self, point: Point, played: _Played) -> Verdict:
         if not played.struck:
             return Verdict("not_reached", (f"the try ended without {point.call}",))
-        failed_tasks = played.ended.tries - 1 if point.process == CONTAINER else 0
-        return compare(self.undisturbed[point.scene].trace, played.trace, failed_tasks=failed_tasks)
+        struck_containers = 1 if point.process == CONTAINER else 0
+        return compare(self.undisturbed[point.scene].trace, played.trace, struck_containers=struck_containers)
 
     def _play(self, scene: Scene, point: Point | None, folder: Path) -> _Played:
         self.runs += 1

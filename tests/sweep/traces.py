@@ -147,11 +147,11 @@ def _ending(ending: Ending, by_hash: Mapping[str, str], names: Names) -> str:
     return _read(f"{ending.state} {value} {ending.events} {ending.error}", by_hash, names)
 
 
-def compare(reference: Trace, found: Trace, *, failed_tasks: int = 0) -> Verdict:
-    """How `found` differs from the undisturbed run; `failed_tasks` containers were killed, and replaced, on purpose."""
+def compare(reference: Trace, found: Trace, *, struck_containers: int = 0) -> Verdict:
+    """How `found` differs from the undisturbed run; as many containers were struck."""
     missing, more, changed = _objects(reference, found)
     no_mail, other_mail, repeated = _mails(reference, found)
-    no_task, more_tasks = _tasks(reference, found, failed_tasks)
+    no_task, more_tasks = _tasks(reference, found, struck_containers)
     ended = [] if found.ending == reference.ending else [f"ended with {found.ending}, expected {reference.ending}"]
     by_word = {
         "lost": [*ended, *missing, *changed, *no_mail, *no_task],
@@ -188,9 +188,10 @@ def _mails(reference: Trace, found: Trace) -> tuple[list[str], list[str], list[s
     return missing, [said for mail, said in more.items() if mail not in expected], repeated
 
 
-def _tasks(reference: Trace, found: Trace, failed_tasks: int) -> tuple[list[str], list[str]]:
+def _tasks(reference: Trace, found: Trace, struck_containers: int) -> tuple[list[str], list[str]]:
     expected, came = Counter(reference.tasks), Counter(found.tasks)
-    more = list((came - expected).elements())
-    replaced = [task for task in more if re.fullmatch(r"exit code [1-9]\d*", task)][:failed_tasks]
-    missing = [f"no ECS task with {task}" for task in expected - came]
-    return missing, [f"an ECS task more, with {task}" for task in (Counter(more) - Counter(replaced)).elements()]
+    # A container that was struck may have failed, in which case another one came instead, or have been done already.
+    failed = [task for task in found.tasks if re.fullmatch(r"exit code [1-9]\d*", task)][:struck_containers]
+    came -= Counter(failed)
+    missing = [] if failed and not came else [f"no ECS task with {task}" for task in expected - came]
+    return missing, [f"an ECS task more, with {task}" for task in (came - expected).elements()]
