@@ -1,6 +1,6 @@
 # One place for everything that people and CI run. `make help` lists it.
 .DEFAULT_GOAL := help
-.PHONY: help run up down test long lint lock bench seeds clean
+.PHONY: help run up down test long lint lock bench seeds sweep clean
 
 PYTHON ?= python3
 RUN = .venv/bin/python
@@ -39,6 +39,9 @@ bench: .environment ## how fast training is, and against what (10 minutes); ARGS
 
 seeds: .environment ## its accuracy over 20 seeds against Keras fit (20 minutes); stopped, it goes on where it was
 	@$(RUN) -m benchmarks.seeds $(ARGS)
+
+sweep: .environment-dev ## strike every call of every step and compare what is left (25 minutes); ARGS="--step promote --fault killed" sweeps a part, --resume goes on
+	@$(RUN) -m tests.sweep $(ARGS)
 
 clean: down ## remove environments, local state and results (downloads in pip's and uv's own caches stay)
 	rm -rf .venv .venv-cloud .venv-bench-* .localcloud .airflow .cache build

@@ -80,7 +80,7 @@ with DAG(
             run_id=dag_run.run_id,
             config=RunConfig.from_params(params, dag_run.conf),
             dataset_sha256=sha256,
-            now=datetime.now(UTC),
+            now=dag_run.run_after,  # and not the clock: a retry has to come to the same names
         )
         return [training_request(job, SETTINGS.container_name) for job in made.jobs]
 

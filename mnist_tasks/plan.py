@@ -54,6 +54,16 @@ def make_plan(
 ) -> Plan:
     """Settle the run's candidates; done again for the same run, it returns what was settled the first time.
 
+    Args:
+        storage: The bucket.
+        layout: Its keys.
+        dag_id: Whose run it is.
+        run_id: Which run.
+        config: What the run is to train.
+        dataset_sha256: What on.
+        now: The run's own moment, the same at every try: candidates are named after it, so that a try which was killed
+            between its claims and the plan leaves none behind that the next one would not claim as well.
+
     Raises:
         IntegrityError: what is stored as this run's plan is none.
     """

@@ -151,14 +151,15 @@ class Storage:
                 self.client.head_object(Bucket=self.bucket, Key=key)
         except NotFoundError as error:
             # HEAD answers 404 without a code for a missing bucket, too: only then is a second question worth its price.
-            self._check_bucket(error)
+            self._check_bucket(key, error)
             return False
         return True
 
-    def _check_bucket(self, cause: NotFoundError) -> None:
+    def _check_bucket(self, key: str, cause: NotFoundError) -> None:
         try:
-            self.client.head_bucket(Bucket=self.bucket)
-        except ClientError:
+            with self._explained(key):
+                self.client.head_bucket(Bucket=self.bucket)
+        except NotFoundError:
             raise _no_bucket(self.bucket) from cause
 
     @contextmanager

@@ -1,0 +1,72 @@
+"""The points of a sweep: which call of which step is struck by what."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from tests.sweep.faults import Call, Fault
+
+# Made again and again while a container trains: struck at the first, at one in the middle, and at the last one that
+# surely comes, since how many there are may be a matter of time.
+_SEVERAL = 3
+WORKER, CONTAINER = "worker", "container"
+
+
+@dataclass(frozen=True)
+class Point:
+    """A fault in one place. `process` is the one that is struck: Airflow's worker, or the container it waits for."""
+
+    scene: str
+    process: str
+    call: Call
+    kind: str
+
+    @property
+    def fault(self) -> Fault:
+        return Fault(self.call, self.kind)
+
+    @property
+    def name(self) -> str:
+        """The same in every sweep, whatever the run's names are."""
+        return f"{self.scene} | {self.process} | {self.call} | {self.kind}"
+
+
+def points(scene: str, process: str, calls: Iterable[Call]) -> list[Point]:
+    """Every fault at every call that an undisturbed try made."""
+    return [Point(scene, process, call, kind) for call in _thinned(list(calls)) for kind in call.faults]
+
+
+def _thinned(calls: list[Call]) -> list[Call]:
+    alike: dict[tuple[str, str], list[Call]] = defaultdict(list)
+    for call in calls:
+        alike[call.operation, call.about].append(call)
+    # Not the very last one: on a faster day it does not come.
+    kept = {
+        one
+        for several in alike.values()
+        for one in ([several[0], several[len(several) // 2], several[-2]] if len(several) > _SEVERAL else several)
+    }
+    return [call for call in calls if call in kept]
+
+
+# The scenes that are quickly built and between them make every kind of call.
+SAMPLED = ("download", "validate", "plan", "email_failure", "train")
+_EVERY_FAULT_AT = ("s3.PutObject", "s3.GetObject", "smtp.data")
+
+
+def sample(found: Iterable[Point]) -> list[Point]:
+    """A few that stand for all: each kind of call in each process, and every kind of fault at some of them."""
+    seen: set[tuple[str, ...]] = set()
+    chosen = []
+    # What takes effect while nobody hears of it goes first: there most is to be lost.
+    for point in sorted(found, key=lambda point: point.kind != "killed-after"):
+        operation = point.call.operation
+        standing_for = {("call", point.process, operation)}
+        if operation in _EVERY_FAULT_AT:
+            standing_for.add(("fault", operation, point.kind))
+        if not standing_for <= seen:
+            seen |= standing_for
+            chosen.append(point)
+    return chosen
