@@ -45,7 +45,7 @@ def main() -> int:
     started = time.monotonic()
     with (
         tempfile.TemporaryDirectory(prefix="sweep-") as folder,
-        sweep.stages(Path(folder), dataset_file(), options.workers) as made,
+        sweep.stages(Path(folder), options.output.with_suffix(""), dataset_file(), options.workers) as made,
     ):
         made[0].build(names)
         found = [point for point in sweep.all_points(made[0], names) if options.fault in point.kind]

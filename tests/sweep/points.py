@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from tests.sweep.faults import Call, Fault
 
-# Made again and again while a container trains: struck at the first, at one in the middle, and at the last one that
-# surely comes, since how many there are may be a matter of time.
+# A call that is made again and again (polling, progress) is struck at three of them. Not at the very last ones: how many
+# there are is a matter of time, and to die after the last is to die before the call that comes then, which is struck.
 _SEVERAL = 3
 WORKER, CONTAINER = "worker", "container"
 
@@ -42,13 +42,13 @@ def _thinned(calls: list[Call]) -> list[Call]:
     alike: dict[tuple[str, str], list[Call]] = defaultdict(list)
     for call in calls:
         alike[call.operation, call.about].append(call)
-    # Not the very last one: on a faster day it does not come.
-    kept = {
-        one
-        for several in alike.values()
-        for one in ([several[0], several[len(several) // 2], several[-2]] if len(several) > _SEVERAL else several)
-    }
+    kept = {one for several in alike.values() for one in _some(several)}
     return [call for call in calls if call in kept]
+
+
+def _some(several: list[Call]) -> list[Call]:
+    count = len(several)
+    return several if count <= _SEVERAL else [several[0], several[count // 3], several[count // 2]]
 
 
 # The scenes that are quickly built and between them make every kind of call.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -83,8 +84,13 @@ class Stage:
             played = self._play(scene, point, folder)
             verdict = self._verdict(point, played)
             if verdict.word not in GOOD:
-                shutil.copytree(folder, self.kept / re.sub(r"[^A-Za-z0-9_.-]+", "-", point.name), dirs_exist_ok=True)
+                self._keep(point, played, folder)
         return Result(point, verdict, played.ended.tries, round(time.monotonic() - started, 1))
+
+    def _keep(self, point: Point, played: _Played, folder: Path) -> None:
+        kept = self.kept / re.sub(r"[^A-Za-z0-9_.-]+", "-", point.name)
+        shutil.copytree(folder, kept, dirs_exist_ok=True)
+        (kept / "tasks.json").write_text(json.dumps(played.tasks, indent=1, default=str))
 
     def _verdict(self, point: Point, played: _Played) -> Verdict:
         if not played.struck:
@@ -110,7 +116,7 @@ class Stage:
         journals = container.journals(self.containers)
         calls = {WORKER: ended.calls, CONTAINER: tuple(journals[0].calls()) if journals else ()}
         struck = ended.struck or any(journal.struck() for journal in journals)
-        return _Played(after, found, calls, ended, struck)
+        return _Played(after, found, tasks, calls, ended, struck)
 
     def _plan(self, scene: Scene, run: Run) -> dict[str, Ending]:
         assert scene.candidate is not None
@@ -139,6 +145,7 @@ class Stage:
 class _Played:
     after: Snapshot
     trace: Trace
+    tasks: Sequence[Mapping[str, Any]]
     calls: Mapping[str, Sequence[Call]]
     ended: tries.Ended
     struck: bool

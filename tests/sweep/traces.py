@@ -148,7 +148,7 @@ def _ending(ending: Ending, by_hash: Mapping[str, str], names: Names) -> str:
 
 
 def compare(reference: Trace, found: Trace, *, struck_containers: int = 0) -> Verdict:
-    """How `found` differs from the undisturbed run; as many containers were struck."""
+    """How `found` differs from the undisturbed run, when so many containers were struck on purpose."""
     missing, more, changed = _objects(reference, found)
     no_mail, other_mail, repeated = _mails(reference, found)
     no_task, more_tasks = _tasks(reference, found, struck_containers)
