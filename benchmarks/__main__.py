@@ -1,10 +1,17 @@
-"""`make bench`: is training as fast as we say?
+"""`make bench`: is training as fast as we say, and the DAG around it?
 
+<<<<<<< HEAD
     python -m benchmarks [--only epoch container progress] [--rounds 15] [--quick]
 
 Prints two tables and writes build/benchmarks.json: the seven figures that count, everything that was measured, and the
 machine. A ratio says how many times our CPU time another one took; the limit's is below 1. The progress's cost is the
 other way round: how many times the CPU time of a training that tells and saves nothing ours takes.
+=======
+    python -m benchmarks [--only epoch container dags choosing] [--rounds 15] [--quick]
+
+Prints tables and writes build/benchmarks.json: the figures that count, everything that was measured, and the machine.
+README.md beside this file says what each figure is.
+>>>>>>> soak
 """
 
 from __future__ import annotations
@@ -13,14 +20,28 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from benchmarks import container, epochs, progress
+from benchmarks import choosing, container, dags, epochs, progress
 from benchmarks.measure import CPU, ROOT
 from benchmarks.ratios import Rounds, details, machine, median, ratio, table
 
 QUICK_IMAGES = 3200
+GROUPS = ("epoch", "container", "progress", "dags", "choosing")
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What was measured; empty what was not asked for."""
+
+    epochs: Rounds = ()
+    containers: Rounds = ()
+    progress: Rounds = ()
+    dags: Rounds = ()
+    choosing: Mapping[str, int] | None = None
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -31,40 +52,42 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logs.mkdir(parents=True, exist_ok=True)
     print(", ".join(f"{what} {value}" for what, value in where.items()))
     print(f"measuring on CPU {CPU}; CPU seconds as they come (wall-clock seconds in brackets)", flush=True)
-    epoch_rounds: Rounds = []
-    container_rounds: Rounds = []
-    progress_rounds: Rounds = []
-    if contenders := _contenders(options.only):
-        images = QUICK_IMAGES if options.quick else 60_000
-        rounds = 2 if options.quick else options.rounds
-        epoch_rounds = epochs.measure(contenders, rounds=rounds, images=images, logs=logs)
-    if "container" in options.only:
-        count, length = (1, 1) if options.quick else (options.container_rounds, 10)
-        container_rounds = container.measure(rounds=count, epochs=length, logs=logs)
-    if "progress" in options.only:
-        count, length = (1, 1) if options.quick else (options.container_rounds, 10)
-        progress_rounds = progress.measure(rounds=count, epochs=length, logs=logs)
-    _print(epoch_rounds, container_rounds, progress_rounds)
-    result = figures(epoch_rounds, container_rounds, progress_rounds) | {
+    measured = _measure(options, logs)
+    _print(measured)
+    result = figures(measured) | {
         "quick": options.quick,
         "machine": where,
-        "epochs": details(epoch_rounds),
-        "containers": details(container_rounds),
-        "progress": details(progress_rounds),
+        "epochs": details(measured.epochs),
+        "containers": details(measured.containers),
+        "progress": details(measured.progress),
+        "dags": details(measured.dags),
     }
     options.output.write_text(json.dumps(result, indent=1) + "\n")
     print(f"\n{options.output} written; {time.monotonic() - started:.0f} s")
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="How fast training is, and against what.")
-    known = ["epoch", "container", "progress", *(name for name in epochs.LABELS if name != "ours")]
-    parser.add_argument(
-        "--only", nargs="+", choices=known, default=["epoch", "container", "progress"], help="what to measure"
+def _measure(options: argparse.Namespace, logs: Path) -> Measured:
+    quick, only = options.quick, options.only
+    rounds, images = (2, QUICK_IMAGES) if quick else (options.rounds, 60_000)
+    trainings, length = (1, 1) if quick else (options.container_rounds, 10)
+    contenders = _contenders(only)
+    return Measured(
+        epochs=epochs.measure(contenders, rounds=rounds, images=images, logs=logs) if contenders else (),
+        containers=container.measure(rounds=trainings, epochs=length, logs=logs) if "container" in only else (),
+        progress=progress.measure(rounds=trainings, epochs=length, logs=logs) if "progress" in only else (),
+        dags=dags.measure(rounds=1 if quick else options.dag_rounds, logs=logs) if "dags" in only else (),
+        choosing=choosing.measure((10, 1_000 if quick else 100_000)) if "choosing" in only else None,
     )
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="How fast it is, and against what.")
+    known = [*GROUPS, *(name for name in epochs.LABELS if name != "ours")]
+    parser.add_argument("--only", nargs="+", choices=known, default=GROUPS, help="what to measure")
     parser.add_argument("--rounds", type=int, default=15, help="rounds of epochs (%(default)s)")
     parser.add_argument("--container-rounds", type=int, default=5, help="rounds of trainings, up to 16 (%(default)s)")
+    parser.add_argument("--dag-rounds", type=int, default=3, help="rounds of whole DAGs (%(default)s)")
     parser.add_argument(
         "--quick", action="store_true", help="a few images and rounds: does it work? Figures mean nothing"
     )
@@ -78,17 +101,24 @@ def _contenders(only: Sequence[str]) -> list[str]:
     return ["ours", *(name for name in asked if name != "ours")] if asked else []
 
 
-def figures(epoch_rounds: Rounds, container_rounds: Rounds, progress_rounds: Rounds) -> dict[str, float | None]:
-    """The seven figures that count; None where it was not measured."""
-    tutorial = faster_tutorial(container_rounds)
+def figures(measured: Measured) -> dict[str, Any]:
+    """The figures that count; None where it was not measured."""
+    containers, whole = measured.containers, measured.dags
+    tutorial = faster_tutorial(containers)
     return {
-        "epoch_vs_fit": _ratio(epoch_rounds, "fit", "ours"),
-        "epoch_vs_jax": _ratio(epoch_rounds, "jax_scan", "ours"),
-        "epoch_vs_limit": _ratio(epoch_rounds, "limit", "ours"),
-        "container_vs_tutorial": _ratio(container_rounds, tutorial, container.CONTAINER),
-        "peak_mb": _peak(container_rounds, container.CONTAINER),
-        "peak_mb_tutorial": _peak(container_rounds, tutorial),
-        "progress_cost": _ratio(progress_rounds, progress.TOLD, progress.QUIET),
+        "epoch_vs_fit": _ratio(measured.epochs, "fit", "ours"),
+        "epoch_vs_jax": _ratio(measured.epochs, "jax_scan", "ours"),
+        "epoch_vs_limit": _ratio(measured.epochs, "limit", "ours"),
+        "container_vs_tutorial": _ratio(containers, tutorial, container.CONTAINER),
+        "peak_mb": _peak(containers, container.CONTAINER),
+        "peak_mb_tutorial": _peak(containers, tutorial),
+        "progress_cost": _ratio(measured.progress, progress.TOLD, progress.QUIET),
+        "dag_vs_tutorial": _ratio(whole, dags.DAG, dags.TUTORIAL, "wall"),
+        "dag_vs_tutorial_cpu": _ratio(whole, dags.DAG, dags.TUTORIAL),
+        "make_run_vs_tutorial": _ratio(whole, dags.MAKE_RUN, dags.TUTORIAL, "wall"),
+        "dag_vs_noop": _ratio(whole, dags.DAG_ALONE, dags.NOOP_ALONE, "wall"),
+        "dag_vs_noop_cpu": _ratio(whole, dags.DAG_ALONE, dags.NOOP_ALONE),
+        "choose_calls": measured.choosing,
     }
 
 
@@ -98,24 +128,30 @@ def faster_tutorial(rounds: Rounds) -> str:
     return min(settings, key=lambda name: rounds[0][name].cpu, default=container.TUTORIAL)
 
 
-def _ratio(rounds: Rounds, other: str, ours: str) -> float | None:
-    return round(ratio(rounds, other, ours).median, 3) if rounds and other in rounds[0] else None
+def _ratio(rounds: Rounds, other: str, ours: str, field: str = "cpu") -> float | None:
+    return round(ratio(rounds, other, ours, field).median, 3) if rounds and other in rounds[0] else None
 
 
 def _peak(rounds: Rounds, name: str) -> float | None:
     return round(median(rounds, name, "peak_mb"), 1) if rounds else None
 
 
-def _print(epoch_rounds: Rounds, container_rounds: Rounds, progress_rounds: Rounds) -> None:
-    if epoch_rounds:
-        print(f"\nOne epoch, median of {len(epoch_rounds)} rounds:\n")
-        print("\n".join(table(epoch_rounds, epochs.LABELS, "ours", memory=False)))
-    if container_rounds:
-        print(f"\nFrom start to saved weights, median of {len(container_rounds)} rounds:\n")
-        print("\n".join(table(container_rounds, container.LABELS, container.CONTAINER, memory=True)))
-    if progress_rounds:
-        cost = ratio(progress_rounds, progress.TOLD, progress.QUIET)
+def _print(measured: Measured) -> None:
+    if rounds := measured.epochs:
+        print(f"\nOne epoch, median of {len(rounds)} rounds:\n")
+        print("\n".join(table(rounds, epochs.LABELS, "ours", memory=False)))
+    if rounds := measured.containers:
+        print(f"\nFrom start to saved weights, median of {len(rounds)} rounds:\n")
+        print("\n".join(table(rounds, container.LABELS, container.CONTAINER, memory=True)))
+    if rounds := measured.progress:
+        cost = ratio(rounds, progress.TOLD, progress.QUIET)
         print(f"\nTelling progress and saving the resume state: {cost} times the CPU seconds of training without")
+    if rounds := measured.dags:
+        print(f"\nWhole DAGs, median of {len(rounds)} rounds:\n")
+        print("\n".join(dags.table(rounds)))
+    if measured.choosing:
+        print("\nS3 calls to choose the best of a run, by checkpoints in the bucket: ", end="")
+        print(", ".join(f"{count} with {int(objects):,}" for objects, count in measured.choosing.items()))
 
 
 if __name__ == "__main__":

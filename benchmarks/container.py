@@ -67,17 +67,18 @@ def _round(
             **container_environment(cloud),
             **job.to_environment(),
         ),
-        TUTORIAL: _tutorial(data, logs, one_cpu=True),
+        TUTORIAL: tutorial(data, logs, one_cpu=True),
     }
     checkpoints.read(storage, layout, job.candidate)  # raises if it was not committed
     if number == 1:
-        usage[TUTORIAL_ALL_CPUS] = _tutorial(data, logs, one_cpu=False)
+        usage[TUTORIAL_ALL_CPUS] = tutorial(data, logs, one_cpu=False)
     figures = ", ".join(f"{name} {used.cpu:.1f} ({used.wall:.1f})" for name, used in usage.items())
     print(f"  containers, round {number}/{rounds}: {figures}", flush=True)
     return usage
 
 
-def _tutorial(data: Path, logs: Path, *, one_cpu: bool) -> Usage:
+def tutorial(data: Path, logs: Path, *, one_cpu: bool) -> Usage:
+    """TensorFlow's tutorial, from its start to its end."""
     script = Path(__file__).with_name("tutorial.py")
     command = [sys.executable, str(script), str(data), str(logs / "tutorial.weights.h5")]
     return run_to_end(command, logs / "tutorial.log", one_cpu=one_cpu)

@@ -19,7 +19,7 @@ Rounds = Sequence[Mapping[str, Usage]]
 
 @dataclass(frozen=True)
 class Ratio:
-    """How many times our CPU seconds another one took: median and quartiles of the rounds' own ratios."""
+    """How many times as much as ours another one took: median and quartiles of the rounds' own ratios."""
 
     median: float
     low: float
@@ -29,9 +29,10 @@ class Ratio:
         return f"{self.median:.2f} ({self.low:.2f}-{self.high:.2f})"
 
 
-def ratio(rounds: Rounds, other: str, ours: str) -> Ratio:
-    """The ratio of `other` to `ours`, over the rounds in which both were measured."""
-    ratios = [usage[other].cpu / usage[ours].cpu for usage in rounds if other in usage and ours in usage]
+def ratio(rounds: Rounds, other: str, ours: str, field: str = "cpu") -> Ratio:
+    """The ratio of `other` to `ours` in one figure (`cpu`, `wall`), over the rounds in which both were measured."""
+    both = [(usage[other], usage[ours]) for usage in rounds if other in usage and ours in usage]
+    ratios = [getattr(a, field) / getattr(b, field) for a, b in both]
     low, median, high = np.percentile(ratios, [25, 50, 75])
     return Ratio(median=float(median), low=float(low), high=float(high))
 

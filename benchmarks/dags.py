@@ -1,0 +1,154 @@
+"""The whole DAG, from its trigger to the mail, against the tutorial that only trains, and against doing nothing.
+
+Everything is warm, as on any night but the first: the one-machine cloud is up, Airflow's database is there, the data
+set is in the bucket. A round runs each of these once, on all CPUs unless it says otherwise:
+
+- `dag`: `airflow dags test mnist_training` with one candidate.
+- `make_run`: the same as `make run` starts it (`tools.dag_test`).
+- `noop`: `airflow dags test` of a DAG with as many tasks and the same operators, whose container is `true`.
+- `tutorial`: TensorFlow's tutorial on one CPU, its faster setting (`container.py` measures both).
+
+CPU seconds are those of Airflow's process and of the training container; the emulator's stand for AWS and are on no
+side. `dag_alone` and `noop_alone` leave out the container, from its first to its last instruction.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import boto3
+
+import localcloud
+from benchmarks.container import tutorial
+from benchmarks.data import mnist_file
+from benchmarks.measure import ROOT, Usage, run_to_end
+from benchmarks.ratios import Rounds, median, ratio
+from localcloud.images import TRAINER_IMAGE, Image
+from tools.laptop import Laptop
+
+DAG, DAG_ALONE, MAKE_RUN, NOOP, NOOP_ALONE, TUTORIAL = "dag", "dag_alone", "make_run", "noop", "noop_alone", "tutorial"
+LABELS: Mapping[str, str] = {
+    DAG: "airflow dags test mnist_training",
+    MAKE_RUN: "the same, started by make run",
+    TUTORIAL: "TensorFlow's tutorial, one CPU",
+    DAG_ALONE: "the DAG without its container",
+    NOOP_ALONE: "a DAG that does nothing, without its container",
+}
+# A seed with which the one candidate passes the gates: a rejection would end the run before its report.
+_CONF = '{"candidates": 1, "seed": 0}'
+_NOOP_IMAGE = "noop:local"
+_NOOP_DAGS = Path(__file__).with_name("noop")
+_AIRFLOW = (sys.executable, "-m", "airflow", "dags", "test")
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A laptop of its own, with timed containers."""
+
+    laptop: Laptop
+    timed: Path
+    logs: Path
+
+    def round(self, *, tutorial_too: bool = True) -> dict[str, Usage]:
+        """Each of them once."""
+        usage = {}
+        usage[DAG], usage[DAG_ALONE] = self._dag("dag", [*_AIRFLOW, "mnist_training", "--conf", _CONF])
+        made = [sys.executable, "-m", "tools.dag_test", str(self.logs / "run.json"), "mnist_training"]
+        usage[MAKE_RUN], _ = self._dag("make_run", [*made, "--conf", _CONF])
+        # Airflow insists on a folder of plugins; in this one, there are none.
+        environment = {"AIRFLOW__CORE__DAGS_FOLDER": str(_NOOP_DAGS), "AIRFLOW__CORE__PLUGINS_FOLDER": str(self.logs)}
+        usage[NOOP], usage[NOOP_ALONE] = self._dag("noop", [*_AIRFLOW, "noop"], **environment)
+        if tutorial_too:
+            usage[TUTORIAL] = tutorial(mnist_file(), self.logs, one_cpu=True)
+        return usage
+
+    def _dag(self, name: str, command: Sequence[str], **environment: str) -> tuple[Usage, Usage]:
+        """What a DAG took, and what it took but for its container."""
+        variables = self.laptop.environment(**environment)
+        airflow = run_to_end(command, self.logs / f"{name}.log", one_cpu=False, **variables)
+        container = _read_times(self.timed.read_text())
+        whole = replace(airflow, cpu=airflow.cpu + container.cpu)
+        return whole, replace(airflow, wall=airflow.wall - container.wall)
+
+
+def measure(*, rounds: int, logs: Path) -> list[Mapping[str, Usage]]:
+    """Usage of each, for each of the rounds, after one that does not count."""
+    with _bench(logs) as bench:
+        bench.round(tutorial_too=False)
+        return [_round(bench, number, rounds) for number in range(1, rounds + 1)]
+
+
+def _round(bench: Bench, number: int, rounds: int) -> Mapping[str, Usage]:
+    usage = bench.round()
+    figures = ", ".join(f"{name} {used.cpu:.1f} ({used.wall:.1f})" for name, used in usage.items())
+    print(f"  DAGs, round {number}/{rounds}: {figures}", flush=True)
+    return usage
+
+
+@contextmanager
+def _bench(logs: Path) -> Iterator[Bench]:
+    with tempfile.TemporaryDirectory() as folder:
+        home, timed = Path(folder), Path(folder) / "times"
+        try:
+            cloud = localcloud.up(home / "cloud", _images(timed))
+            _register_noop(cloud)
+            laptop = Laptop(home / "airflow", cloud)
+            laptop.migrate()
+            yield Bench(laptop, timed, logs)
+        finally:
+            localcloud.down(home / "cloud")
+
+
+def _images(timed: Path) -> dict[str, Image]:
+    """The trainer, and an image that does nothing, both timed."""
+    known = localcloud.default_images()
+    trainer = known[TRAINER_IMAGE]
+    timing = ("sh", str(ROOT / "benchmarks" / "timed.sh"))
+    environment = {**trainer.environment, "TIMED": str(timed)}
+    return known | {
+        TRAINER_IMAGE: Image(entrypoint=(*timing, *trainer.entrypoint), environment=environment),
+        _NOOP_IMAGE: Image(entrypoint=(*timing, "true"), environment=environment),
+    }
+
+
+def _register_noop(cloud: localcloud.Cloud) -> None:
+    ecs = boto3.client("ecs", **cloud.client_arguments)
+    definition = ecs.describe_task_definition(taskDefinition=cloud.environment["MNIST_TASK_DEFINITION"])
+    container = definition["taskDefinition"]["containerDefinitions"][0]
+    ecs.register_task_definition(
+        family="noop",
+        requiresCompatibilities=["FARGATE"],
+        networkMode="awsvpc",
+        cpu="256",
+        memory="512",
+        containerDefinitions=[{**container, "image": _NOOP_IMAGE}],
+    )
+
+
+def table(rounds: Rounds) -> Iterator[str]:
+    """Lines of Markdown: seconds of each, and the ratios that count."""
+    yield "| | CPU s | wall s |"
+    yield "|---|--:|--:|"
+    for name, label in LABELS.items():
+        yield f"| {label} | {median(rounds, name, 'cpu'):.1f} | {median(rounds, name, 'wall'):.1f} |"
+    yield ""
+    for ours, other in ((DAG, TUTORIAL), (MAKE_RUN, TUTORIAL), (DAG_ALONE, NOOP_ALONE)):
+        wall, cpu = (ratio(rounds, ours, other, field) for field in ("wall", "cpu"))
+        yield f"{LABELS[ours]} / {LABELS[other]}: {wall} in wall seconds, {cpu} in CPU seconds"
+
+
+def _read_times(text: str) -> Usage:
+    r"""What `timed.sh` wrote: begin, end, then minutes and seconds of the shell and of its children (user, system).
+
+    >>> _read_times("10.5\n12.0\n0m0.00s 0m0.00s\n1m2.50s 0m0.50s\n")
+    Usage(cpu=63.0, wall=1.5, peak_mb=None, loss=None)
+    """
+    begin, end, _, children = text.splitlines()
+    seconds = [60 * int(minutes) + float(rest) for minutes, rest in re.findall(r"(\d+)m([\d.]+)s", children)]
+    return Usage(cpu=sum(seconds), wall=float(end) - float(begin))

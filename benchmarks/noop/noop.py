@@ -1,0 +1,53 @@
+"""A DAG of as many tasks as `mnist_training`, with the same operators, that does nothing: what Airflow itself costs."""
+
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+from typing import Any
+
+from airflow.providers.amazon.aws.operators.ecs import EcsRunTaskOperator
+from airflow.sdk import DAG, TriggerRule, chain, task
+
+POLL_SECONDS = float(os.environ["MNIST_POLL_SECONDS"])
+
+with DAG(dag_id="noop", schedule=None):
+
+    @task
+    def nothing(what: Any = None) -> Any:
+        """Hand on what came."""
+        return what
+
+    def step(task_id: str, what: Any = None, **options: Any) -> Any:
+        """A step of the name that `mnist_training` gives it."""
+        return nothing.override(task_id=task_id, **options)(what)
+
+    @task
+    def plan(what: str) -> list[dict[str, Any]]:
+        """One candidate."""
+        environment = [{"name": "WHAT", "value": what}]
+        return [{"overrides": {"containerOverrides": [{"name": "trainer", "environment": environment}]}}]
+
+    train = EcsRunTaskOperator.partial(
+        task_id="train",
+        cluster=os.environ["MNIST_CLUSTER"],
+        task_definition="noop",
+        launch_type="FARGATE",
+        network_configuration={"awsvpcConfiguration": {"subnets": ["subnet-1"]}},
+        container_name="trainer",
+        awslogs_group=os.environ["MNIST_LOG_GROUP"],
+        awslogs_stream_prefix="trainer/trainer",
+        awslogs_fetch_interval=timedelta(seconds=POLL_SECONDS),
+        waiter_delay=POLL_SECONDS,
+        waiter_max_attempts=1000,
+        do_xcom_push=False,
+    )
+
+    downloaded = step("download", "nothing")
+    validated = step("validate", downloaded)
+    planned = plan(validated)
+    trained = train.expand_kwargs(planned)
+    best, promoted, reported = step("pick_best"), step("promote"), step("report")
+    chain(trained, best, promoted, reported, step("email_report"))
+    failed = step("email_failure", trigger_rule=TriggerRule.ONE_FAILED)
+    [downloaded, validated, planned, trained, best, promoted, reported] >> failed
