@@ -1,17 +1,10 @@
 """`make bench`: is training as fast as we say, and the DAG around it?
 
-<<<<<<< HEAD
-    python -m benchmarks [--only epoch container progress] [--rounds 15] [--quick]
-
-Prints two tables and writes build/benchmarks.json: the seven figures that count, everything that was measured, and the
-machine. A ratio says how many times our CPU time another one took; the limit's is below 1. The progress's cost is the
-other way round: how many times the CPU time of a training that tells and saves nothing ours takes.
-=======
-    python -m benchmarks [--only epoch container dags choosing] [--rounds 15] [--quick]
+    python -m benchmarks [--only epoch container progress dags choosing] [--rounds 15] [--quick]
 
 Prints tables and writes build/benchmarks.json: the figures that count, everything that was measured, and the machine.
-README.md beside this file says what each figure is.
->>>>>>> soak
+A ratio says how many times our CPU time another one took; the limit's is below 1. The progress's cost and those of the
+DAG are the other way round. README.md beside this file says what each figure is.
 """
 
 from __future__ import annotations
