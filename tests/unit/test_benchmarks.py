@@ -30,29 +30,42 @@ def test_a_ratio_counts_only_rounds_in_which_both_were_measured() -> None:
     assert ratio(rounds, "tutorial_all_cpus", "container").median == 5
 
 
-def test_the_six_figures_are_those_of_the_rounds() -> None:
+def test_the_figures_are_those_of_the_rounds() -> None:
     epochs = [usages(ours=0.5, fit=3, jax_scan=0.6, limit=0.4)]
     containers = [usages(container=5, tutorial=30, tutorial_all_cpus=40)]
-    assert bench.figures(epochs, containers) == {
+    whole = [usages(dag=20, dag_alone=12, make_run=15, noop=11, noop_alone=10, tutorial=30)]
+    calls = {"10": 3, "100000": 3}
+    assert bench.figures(epochs, containers, whole, calls) == {
         "epoch_vs_fit": 6,
         "epoch_vs_jax": 1.2,
         "epoch_vs_limit": 0.8,
         "container_vs_tutorial": 6,
         "peak_mb": 500,
         "peak_mb_tutorial": 3000,
+        "dag_vs_tutorial": 0.667,
+        "dag_vs_tutorial_cpu": 0.667,
+        "make_run_vs_tutorial": 0.5,
+        "dag_vs_noop": 1.2,
+        "dag_vs_noop_cpu": 1.2,
+        "choose_calls": calls,
     }
+
+
+def test_a_ratio_can_be_that_of_another_figure_than_cpu_time() -> None:
+    rounds = [{"dag": Usage(cpu=3, wall=10), "tutorial": Usage(cpu=1, wall=40)}]
+    assert ratio(rounds, "dag", "tutorial", "wall").median == 0.25
 
 
 def test_the_tutorial_counts_in_its_faster_setting() -> None:
     figures = bench.figures(
-        [], [usages(container=5, tutorial=30, tutorial_all_cpus=20), usages(container=5, tutorial=30)]
+        [], [usages(container=5, tutorial=30, tutorial_all_cpus=20), usages(container=5, tutorial=30)], [], None
     )
     assert figures["container_vs_tutorial"] == 4
 
 
 def test_what_was_not_measured_has_no_figure() -> None:
-    assert set(bench.figures([], []).values()) == {None}
-    assert bench.figures([usages(ours=1, limit=0.5)], [])["epoch_vs_fit"] is None
+    assert set(bench.figures([], [], [], None).values()) == {None}
+    assert bench.figures([usages(ours=1, limit=0.5)], [], [], None)["epoch_vs_fit"] is None
 
 
 def test_the_table_has_a_line_for_everybody_and_a_ratio_for_all_but_ours() -> None:
