@@ -87,9 +87,9 @@ class Place:
         steps = Steps(self, Run(DAG, f"scheduled__{moment.isoformat()}", conf_of(number), moment), moment)
         outcome = steps.run_all()
         objects, size = self._bucket()
-        return Night(number, outcome, interrupted, steps.taken, self._processes(), objects, size / 1e6)
+        return Night(number, outcome, interrupted, steps.taken, self._holdings(), objects, size / 1e6)
 
-    def _processes(self) -> dict[str, Holding]:
+    def _holdings(self) -> dict[str, Holding]:
         state = Home(self.cloud.home).read_state()
         assert state is not None
         pids = {"runner": os.getpid(), "supervisor": state.supervisor.pid, "emulator": state.emulator.pid}

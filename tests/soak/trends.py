@@ -7,7 +7,7 @@ says how much it gained in a night. S3 calls have no tolerance: nights that came
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -52,38 +52,38 @@ def flat(found: Sequence[Trend]) -> bool:
 
 
 def _steps(nights: Sequence[Night]) -> Iterator[Trend]:
-    names = list(dict.fromkeys(name for night in nights for name in night.steps))
-    for name in names:
-        taken = [(night.number, night.steps[name]) for night in nights if name in night.steps]
-        numbers = [number for number, _ in taken]
+    for name in dict.fromkeys(name for night in nights for name in night.steps):
         # Training is a container's time; what its step does meanwhile is to look whether it is over.
-        if not name.startswith("train"):
-            yield _trend(f"{name}: time", "s", numbers, [step.seconds for _, step in taken], SECONDS, _GRAIN_SECONDS)
-            yield _trend(f"{name}: CPU", "s", numbers, [step.cpu_seconds for _, step in taken], CPU, _GRAIN_SECONDS)
+        if name.startswith("train"):
+            continue
+        taken = [(night.number, night.steps[name]) for night in nights if name in night.steps]
+        seconds = [(number, step.seconds) for number, step in taken]
+        cpu = [(number, step.cpu_seconds) for number, step in taken]
+        yield _trend(f"{name}: time", "s", seconds, SECONDS, _GRAIN_SECONDS)
+        yield _trend(f"{name}: CPU", "s", cpu, CPU, _GRAIN_SECONDS)
 
 
 def _calls(nights: Sequence[Night]) -> Iterator[Trend]:
     """The calls of a step that came to the same outcome are compared with each other."""
-    groups: dict[tuple[str, str], list[tuple[int, int]]] = {}
+    groups: dict[str, list[tuple[int, float]]] = {}
     for night in nights:
         for name, step in night.steps.items():
-            outcome = f" ({night.outcome})" if name == "promote" else ""
-            groups.setdefault((name, outcome), []).append((night.number, sum(step.calls.values())))
-    for (name, outcome), counts in groups.items():
-        numbers, calls = zip(*counts, strict=True)
-        yield _trend(f"{name}{outcome}: S3 calls", "", numbers, calls)
+            what = f"{name} ({night.outcome})" if name == "promote" else name
+            groups.setdefault(what, []).append((night.number, sum(step.calls.values())))
+    for what, points in groups.items():
+        yield _trend(f"{what}: S3 calls", "", points)
 
 
 def _processes(nights: Sequence[Night]) -> Iterator[Trend]:
     for name in ("runner", "supervisor", "emulator"):
         life = _longest_life(nights, name)
-        warm = life[min(_WARM, len(life) // 3) :]
-        numbers = [night.number for night in warm]
-        held = [night.processes[name] for night in warm]
+        held = [(night.number, night.processes[name]) for night in life[min(_WARM, len(life) // 3) :]]
         # The emulator keeps every object, log line and ECS task in its memory: that is what it is for.
         ours = name != "emulator"
-        yield _trend(f"{name}: memory", "MB", numbers, [h.rss_mb for h in held], MEMORY, ours=ours)
-        yield _trend(f"{name}: descriptors", "", numbers, [h.descriptors for h in held], DESCRIPTORS, 1, ours=ours)
+        memory = [(number, holding.rss_mb) for number, holding in held]
+        descriptors = [(number, holding.descriptors) for number, holding in held]
+        yield _trend(f"{name}: memory", "MB", memory, MEMORY, ours=ours)
+        yield _trend(f"{name}: descriptors", "", descriptors, DESCRIPTORS, 1, ours=ours)
 
 
 def _longest_life(nights: Sequence[Night], name: str) -> list[Night]:
@@ -95,45 +95,40 @@ def _longest_life(nights: Sequence[Night], name: str) -> list[Night]:
 
 
 def _bucket(nights: Sequence[Night]) -> Iterator[Trend]:
-    """What a night adds to the bucket: as much on the last night as on the first."""
-    for outcome, pairs in _pairs_of_outcome(nights).items():
-        numbers = [night.number for _, night in pairs]
-        added = [night.objects - earlier.objects for earlier, night in pairs]
-        yield _trend(f"objects added ({outcome})", "", numbers, added)
-        sizes = [night.megabytes - earlier.megabytes for earlier, night in pairs]
-        yield _trend(f"MB added ({outcome})", "MB", numbers, sizes, MEMORY)
-
-
-def _pairs_of_outcome(nights: Sequence[Night]) -> Mapping[str, list[tuple[Night, Night]]]:
-    pairs: dict[str, list[tuple[Night, Night]]] = {}
-    for earlier, night in pairwise(nights):
-        if night.number == earlier.number + 1:
-            pairs.setdefault(night.outcome, []).append((earlier, night))
-    return pairs
+    """What a night adds to the bucket, compared among nights of the same outcome."""
+    objects: dict[str, list[tuple[int, float]]] = {}
+    sizes: dict[str, list[tuple[int, float]]] = {}
+    for before, night in pairwise(nights):
+        if night.number == before.number + 1:
+            objects.setdefault(night.outcome, []).append((night.number, night.objects - before.objects))
+            sizes.setdefault(night.outcome, []).append((night.number, night.megabytes - before.megabytes))
+    for outcome, added in objects.items():
+        yield _trend(f"objects added ({outcome})", "", added)
+        yield _trend(f"MB added ({outcome})", "MB", sizes[outcome], MEMORY)
 
 
 def _trend(
     measure: str,
     unit: str,
-    numbers: Sequence[int],
-    values: Sequence[float],
+    points: Sequence[tuple[int, float]],
     tolerance: float | None = None,
     grain: float = 0.0,
     *,
     ours: bool = True,
 ) -> Trend:
     """Without a tolerance, all values have to be equal; with one, a difference of `grain` is none."""
+    values = [value for _, value in points]
     ends = max(1, min(ENDS, len(values) // 2))
     first, last = float(np.median(values[:ends])), float(np.median(values[-ends:]))
     if tolerance is None:
         verdict = "constant" if min(values) == max(values) else "varies"
     else:
         verdict = "flat" if last - first <= max(tolerance * first, grain) else "grows"
-    return Trend(measure, unit, first, last, slope(numbers, values), tolerance, verdict, ours)
+    return Trend(measure, unit, first, last, slope(points), tolerance, verdict, ours)
 
 
-def slope(numbers: Sequence[int], values: Sequence[float]) -> float:
+def slope(points: Sequence[tuple[int, float]]) -> float:
     """The median of the slopes between all pairs; 0 where there is only one night."""
-    x, y = np.asarray(numbers, float), np.asarray(values, float)
+    x, y = np.array(points, float).T
     later, earlier = np.triu_indices(len(x), k=1)[::-1]
     return float(np.median((y[later] - y[earlier]) / (x[later] - x[earlier]))) if len(later) else 0.0

@@ -106,10 +106,9 @@ def test_memory_is_judged_by_the_longest_life_of_a_process() -> None:
 
 
 def test_one_wild_night_does_not_tilt_a_slope() -> None:
-    values = [2.0 * number for number in range(100)]
-    values[50] = 1e6
-    assert slope(range(100), values) == pytest.approx(2, rel=0.01)
-    assert slope([1], [5.0]) == 0
+    points = [(number, 1e6 if number == 50 else 2.0 * number) for number in range(100)]
+    assert slope(points) == pytest.approx(2, rel=0.01)
+    assert slope([(1, 5.0)]) == 0
 
 
 def test_a_trend_that_is_not_ours_does_not_spoil_the_verdict() -> None:
