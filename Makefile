@@ -1,6 +1,6 @@
 # One place for everything that people and CI run. `make help` lists it.
 .DEFAULT_GOAL := help
-.PHONY: help run up down test lint lock bench seeds soak clean
+.PHONY: help run up down test long lint lock bench seeds sweep soak clean
 
 PYTHON ?= python3
 RUN = .venv/bin/python
@@ -21,6 +21,9 @@ down: ## stop what `make up` started
 test: .environment-dev ## all tests
 	@$(RUN) -m pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
 
+long: .environment-dev ## the long forms of some of these tests (5 minutes): 1,000 steps against Keras, a full run killed 18 times
+	@$(RUN) -m pytest -m long $(ARGS)
+
 lint: .environment-dev ## style, types, direction of imports
 	@$(RUN) -m ruff check .
 	@$(RUN) -m ruff format --check .
@@ -36,6 +39,9 @@ bench: .environment ## how fast it is, and against what (15 minutes); ARGS=--qui
 
 seeds: .environment ## its accuracy over 20 seeds against Keras fit (20 minutes); stopped, it goes on where it was
 	@$(RUN) -m benchmarks.seeds $(ARGS)
+
+sweep: .environment-dev ## strike every call of every step and compare what is left (25 minutes); ARGS="--step promote --fault killed" sweeps a part, --resume goes on
+	@$(RUN) -m tests.sweep $(ARGS)
 
 soak: .environment-dev ## a year of nights: does anything grow? (an hour); stopped, it goes on where it was
 	@$(RUN) -m tests.soak $(ARGS)

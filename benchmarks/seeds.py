@@ -13,7 +13,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from mnist_tasks.training.examples import Examples
 
 EPOCHS = 10
 BATCH_SIZE = 32
+LEARNING_RATE = 0.001
 VALIDATION_IMAGES = 6000
 
 
@@ -96,11 +97,9 @@ def _missing(accuracies: dict[str, dict[str, float]], seeds: int) -> Iterator[tu
 
 
 def _methods(mnist: Dataset) -> dict[str, Callable[[int], float]]:
-    from mnist_tasks.training.runtime import start_tensorflow
-
-    start_tensorflow()
     from mnist_tasks.training.loop import train
     from mnist_tasks.training.model import build_model
+    from mnist_tasks.training.weights import initial_weights
 
     parts = split(mnist, VALIDATION_IMAGES)
     training, validation = Examples.of(mnist, parts.training), Examples.of(mnist, parts.validation)
@@ -108,11 +107,20 @@ def _methods(mnist: Dataset) -> dict[str, Callable[[int], float]]:
 
     def ours(seed: int) -> float:
         model = build_model(seed)
-        train(model, training, validation, epochs=EPOCHS, batch_size=BATCH_SIZE, seed=seed)
+        best, _ = train(
+            initial_weights(seed),
+            training,
+            validation,
+            epochs=EPOCHS,
+            batch_size=BATCH_SIZE,
+            learning_rate=LEARNING_RATE,
+            seed=seed,
+        )
+        model.set_weights(astuple(best))
         return _accuracy(model, test)
 
     def keras(seed: int) -> float:
-        model = build_model(seed)
+        model = build_model(seed, learning_rate=LEARNING_RATE)
         _fit(model, training, validation, seed)
         return _accuracy(model, test)
 

@@ -2,8 +2,8 @@
 
 - **Promoted** means that the best candidate passed the gates and has its `_final`.
 - **Released** means that this `_final` is now the champion: it was significantly better on the same test images.
-- A step that fails for good fails the run, and its mail names the cause and the cure. Clear the failed step to go on
-  from there: every step finishes what it has begun and doubles nothing.
+- A step that fails for good fails the run, and its mail names the cause and the cure. Clear the run to go on from
+  there: every step finishes what it has begun and doubles nothing.
 - To repeat a night, trigger the DAG with the seed that its report names.
 
 Wiring only: what a step does stands in `mnist_tasks`, what differs between a laptop, docker-compose and AWS in the

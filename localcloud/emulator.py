@@ -38,11 +38,11 @@ def start(home: Home, ports: Ports, docker_socket: Path) -> subprocess.Popen[byt
 
 def wait_ready(process: subprocess.Popen[bytes], ports: Ports) -> None:
     """Return once it answers. Raises LocalCloudError when it ends or stays silent."""
-    wait_until(lambda: process.poll() is not None or is_healthy(ports.aws), START_SECONDS)
+    wait_until(lambda: process.poll() is not None or is_healthy(ports.emulator), START_SECONDS)
     if process.poll() is not None:
         raise LocalCloudError(f"the AWS emulator ended with exit code {process.returncode} while starting")
-    if not is_healthy(ports.aws):
-        raise LocalCloudError(f"the AWS emulator did not answer on port {ports.aws} within {START_SECONDS:.0f} s")
+    if not is_healthy(ports.emulator):
+        raise LocalCloudError(f"the AWS emulator did not answer on port {ports.emulator} within {START_SECONDS:.0f} s")
 
 
 def is_healthy(port: int) -> bool:
@@ -60,7 +60,7 @@ def is_healthy(port: int) -> bool:
 def _environment(home: Home, ports: Ports, docker_socket: Path) -> dict[str, str]:
     return {
         "BIND_HOST": "127.0.0.1",
-        "GATEWAY_PORT": str(ports.aws),
+        "GATEWAY_PORT": str(ports.emulator),
         "SERVICES": SERVICES,
         # Their listeners would be open to every network interface.
         "IOT_MTLS_ENABLED": "0",

@@ -23,10 +23,14 @@ DEFAULT_HOME = CHECKOUT / ".localcloud"
 
 @dataclass(frozen=True)
 class Ports:
-    """TCP ports on 127.0.0.1; kept from one start to the next as long as nobody else takes them."""
+    """TCP ports on 127.0.0.1; kept from one start to the next as long as nobody else takes them.
+
+    `aws` is everybody's endpoint, `emulator` what stands behind it.
+    """
 
     aws: int
     smtp: int
+    emulator: int
 
 
 @dataclass(frozen=True)
@@ -85,6 +89,11 @@ class Home:
         """A folder outside the home: a Unix socket's path has 107 bytes at most, and a checkout's may have more."""
         name = hashlib.sha256(bytes(self.root)).hexdigest()[:16]
         return Path(tempfile.gettempdir()) / f"localcloud-{name}"
+
+    @property
+    def tasks(self) -> Path:
+        """What is remembered of the ECS tasks that were started, and under which client tokens."""
+        return self.root / "tasks"
 
     @property
     def emulator(self) -> Path:

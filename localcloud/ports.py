@@ -12,6 +12,7 @@ def choose(previous: Ports | None) -> Ports:
     return Ports(
         aws=_choose_one(previous.aws if previous else 0),
         smtp=_choose_one(previous.smtp if previous else 0),
+        emulator=_choose_one(previous.emulator if previous else 0),
     )
 
 

@@ -1,8 +1,8 @@
 """The background process that holds the parts together: they start together and end together.
 
-It runs the container runtime and the mail server in threads and the emulator as its child. Started by `up`, never by
-hand: `python -m localcloud.supervisor HOME DESCRIPTOR`, with the configuration as JSON on standard input. It reports
-to the descriptor, a pipe: one JSON line, `{"error": null}` when everything is ready.
+It runs the front, the container runtime and the mail server in threads and the emulator as its child. Started by `up`,
+never by hand: `python -m localcloud.supervisor HOME DESCRIPTOR`, with the configuration as JSON on standard input. It
+reports to the descriptor, a pipe: one JSON line, `{"error": null}` when everything is ready.
 """
 
 from __future__ import annotations
@@ -23,12 +23,17 @@ from typing import Any
 from localcloud import emulator, mail, ports
 from localcloud.aws import REGION, client_factory
 from localcloud.errors import LocalCloudError
+from localcloud.front.ecs import Ecs
+from localcloud.front.emulator import EmulatorEcs
+from localcloud.front.ledger import Ledger
+from localcloud.front.proxy import Front
 from localcloud.home import Home, Ports, State
 from localcloud.images import Image
 from localcloud.processes import ProcessId
+from localcloud.runtime.container import ContainerSpec
 from localcloud.runtime.engine import Engine
 from localcloud.runtime.server import DockerServer
-from localcloud.runtime.tasks import EcsTasks
+from localcloud.runtime.tasks import NAME_LABEL, TASK_LABEL, EcsTasks
 
 CONTAINER_GRACE_SECONDS = 5.0
 EMULATOR_GRACE_SECONDS = 20.0
@@ -72,11 +77,14 @@ def _start(home: Home, configuration: dict[str, Any], parts: contextlib.ExitStac
     last = home.read_state()
     chosen = ports.choose(last.ports if last else None)
     _start_mail(home, chosen, parts)
-    engine, socket = _start_runtime(home, chosen, configuration, parts)
+    ledger = Ledger(home.tasks)
+    engine, socket = _start_runtime(home, chosen, configuration, ledger, parts)
+    _start_front(chosen, engine, ledger, parts)
     process = emulator.start(home, chosen, socket)
     parts.callback(_end_emulator, process)
     # Containers go before the emulator, so that their last words and their exit codes still find it.
     parts.callback(engine.shut_down, CONTAINER_GRACE_SECONDS)
+    parts.callback(ledger.lose_all)
     emulator.wait_ready(process, chosen)
     home.write_state(
         State(
@@ -110,12 +118,17 @@ def _start_mail(home: Home, chosen: Ports, parts: contextlib.ExitStack) -> None:
 
 
 def _start_runtime(
-    home: Home, chosen: Ports, configuration: dict[str, Any], parts: contextlib.ExitStack
+    home: Home, chosen: Ports, configuration: dict[str, Any], ledger: Ledger, parts: contextlib.ExitStack
 ) -> tuple[Engine, Path]:
     images = {name: Image.from_dict(image) for name, image in configuration["images"].items()}
-    tasks = EcsTasks(client_factory(f"http://127.0.0.1:{chosen.aws}"), REGION)
+    clients = client_factory(f"http://127.0.0.1:{chosen.emulator}")
+    tasks = EcsTasks(clients, REGION, f"http://127.0.0.1:{chosen.aws}", ledger.await_task)
     shutil.rmtree(home.containers, ignore_errors=True)
-    engine = Engine(images, home.containers, tasks.settings)
+
+    def note_exit(container: ContainerSpec, exit_code: int) -> None:
+        ledger.note_exit(container.labels.get(TASK_LABEL, ""), container.labels.get(NAME_LABEL, ""), exit_code)
+
+    engine = Engine(images, home.containers, tasks.settings, note_exit)
     socket = home.create_sockets() / "docker.sock"
     parts.callback(home.remove_sockets)
     server = DockerServer(socket, engine)
@@ -123,6 +136,14 @@ def _start_runtime(
     parts.callback(server.server_close)
     parts.callback(server.shutdown)
     return engine, socket
+
+
+def _start_front(chosen: Ports, engine: Engine, ledger: Ledger, parts: contextlib.ExitStack) -> None:
+    ecs = Ecs(EmulatorEcs(chosen.emulator), ledger, lambda arn: engine.runs(TASK_LABEL, arn))
+    front = Front(chosen.aws, chosen.emulator, ecs.pick)
+    threading.Thread(target=front.serve_forever, name="front", daemon=True).start()
+    parts.callback(front.server_close)
+    parts.callback(front.shutdown)
 
 
 def _end_emulator(process: subprocess.Popen[bytes]) -> None:

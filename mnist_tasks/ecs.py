@@ -42,7 +42,8 @@ _PASSING = {"ServerException", "ThrottlingException", "Throttling", "TooManyRequ
 class Submission(Frozen):
     """One RunTask request for a candidate.
 
-    `generation` counts them: a candidate gets its next one only after the task of the one before has ended.
+    `generation` counts them: a candidate gets its next one only after the task of the one before has ended, or was
+    refused.
     """
 
     generation: int = Field(ge=1)
@@ -108,7 +109,7 @@ def failure_of(task: Mapping[str, Any], container: str) -> MnistError:
     message = f"container {container} exited with {code}: {meaning} ({reason})"
     if code in _MAY_PASS:
         return TemporaryError(message, mend="Airflow tries again; if it lasts, look at the container's log above")
-    return ContainerFailed(message, mend="read the container's log above, correct the cause, then clear this task")
+    return ContainerFailed(message, mend="read the container's log above, correct the cause, then clear the run")
 
 
 def _failed_to_start(reason: str) -> MnistError:

@@ -39,7 +39,7 @@ from mnist_tasks import checkpoints, ecs, progress
 from mnist_tasks.errors import TemporaryError
 
 # Keys of the task state, which Airflow's UI shows. Renamed, they would make a deployment forget tasks that run.
-SUBMISSION, PROGRESS = "submission", "progress"
+SUBMISSION, REFUSED, PROGRESS = "submission", "refused", "progress"
 
 _COMMITTED, _STOPPED = "COMMITTED", "STOPPED"
 # A task that has just been started, and one that ended an hour ago, look the same to DescribeTasks: it knows neither.
@@ -84,7 +84,7 @@ class TrainOperator(ResumableJobMixin, EcsRunTaskOperator):
         try:
             self.arn = self._run_task(submission)
         except EcsOperatorError as error:
-            state.delete(SUBMISSION)  # nothing was started: the next try may ask for other capacity
+            state.set(REFUSED, submission.generation)  # nothing was started; the next try may ask for other capacity
             raise ecs.refusal_of(error.failures) from error
         return {"generation": submission.generation, "arn": self.arn}
 
@@ -129,10 +129,10 @@ class TrainOperator(ResumableJobMixin, EcsRunTaskOperator):
 
     def _submission(self, state: Any, *, is_last_try: bool) -> ecs.Submission:
         noted, ended = state.get(SUBMISSION), state.get(self.external_id_key)
-        generations_ended = ended["generation"] if ended else 0
-        if noted and noted["generation"] > generations_ended:
+        done = max(ended["generation"] if ended else 0, state.get(REFUSED) or 0)
+        if noted and noted["generation"] > done:
             return ecs.Submission(**noted)  # an earlier try may or may not have got to RunTask
-        return ecs.Submission(generation=generations_ended + 1, capacity="FARGATE" if is_last_try else self.capacity)
+        return ecs.Submission(generation=done + 1, capacity="FARGATE" if is_last_try else self.capacity)
 
     def _run_task(self, submission: ecs.Submission) -> str:
         self._started_by = self.job.run

@@ -7,6 +7,8 @@ an `aws_default`, boto3's own chain applies: environment, profile, the role of t
 from __future__ import annotations
 
 import gc
+import hashlib
+import json
 import os
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -94,14 +96,23 @@ def send_failure(ti: Any, dag_run: Any, recipients: tuple[str, ...] = ()) -> str
     """Tell what has failed and why. Needs nothing of AWS, which may be what failed. Returns the mail's subject."""
     from mnist_tasks import notify, report
 
-    steps = failed_steps(ti, dag_run)
+    ended = ti.get_task_breadcrumbs(dag_run.dag_id, dag_run.run_id)
+    failed = [step for step in ended if step["state"] == "failed"]
     mail = report.render_failure_mail(
-        steps, dag_id=dag_run.dag_id, run_id=dag_run.run_id, airflow_url=SETTINGS.airflow_url
+        failed_steps(ti, failed), dag_id=dag_run.dag_id, run_id=dag_run.run_id, airflow_url=SETTINGS.airflow_url
     )
-    # A run that is cleared and fails again deserves a mail of its own: the try is part of its identity.
-    kind = f"failure-{ti.try_number}"
+    kind = f"failure-{failure_id(failed)}"
     notify.deliver(message(mail, slug=slug_of(dag_run), kind=kind, recipients=recipients), mail_server())
     return mail.subject
+
+
+def failure_id(failed: list[dict[str, Any]]) -> str:
+    """The same at every try to mail this failure; another one when the run is cleared and fails again.
+
+    No two times does a step take equally long, to the microsecond that Airflow keeps.
+    """
+    ends = sorted((step["task_id"], step["map_index"], step["duration"] or 0.0) for step in failed)
+    return hashlib.sha256(json.dumps(ends).encode()).hexdigest()[:8]
 
 
 def slug_of(dag_run: Any) -> str:
@@ -144,16 +155,15 @@ def remember_cause(context: Any) -> None:
     ti.xcom_push(key="failure", value=cause.model_dump(mode="json"))
 
 
-def failed_steps(ti: Any, dag_run: Any) -> list[FailedStep]:
-    """The steps of this run that have failed for good, each with its cause where it could still leave one."""
+def failed_steps(ti: Any, failed: list[dict[str, Any]]) -> list[FailedStep]:
+    """The steps that Airflow calls failed, each with its cause where it could still leave one."""
     from mnist_tasks.report import FailedStep
 
-    ended = ti.get_task_breadcrumbs(dag_run.dag_id, dag_run.run_id)
-    failed = [(step["task_id"], step["map_index"]) for step in ended if step["state"] == "failed"]
-    left = ti.xcom_pull(task_ids=sorted({step for step, _ in failed}), key="failure")
+    keys = [(step["task_id"], step["map_index"]) for step in failed]
+    left = ti.xcom_pull(task_ids=sorted({step for step, _ in keys}), key="failure")
     causes = {(cause["step"], cause["map_index"]): FailedStep(**cause) for cause in left if cause}
     lost = "the step ended without a word: its worker was lost or killed"
-    return [causes.get(key) or FailedStep(step=key[0], map_index=key[1], problem=lost) for key in failed]
+    return [causes.get(key) or FailedStep(step=key[0], map_index=key[1], problem=lost) for key in keys]
 
 
 DEFAULT_ARGS: dict[str, Any] = {

@@ -19,6 +19,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from localcloud.processes import ProcessId, wait_until
 from tools.laptop import Laptop
 
@@ -56,26 +58,38 @@ class Services:
         its tasks without limit; a task that is cut short here is taken up again at the next start.
         """
         for name in reversed(PARTS):
-            part = self.parts[name]
-            part.terminate(STOP_SECONDS)
-            # Each part leads a session of its own; what did not end with it (workers, their tasks) ends here.
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(part.pid, signal.SIGKILL)
+            self.parts[name].terminate(STOP_SECONDS)
+            self.kill(name)
+
+    def kill(self, name: str) -> None:
+        """End a part without warning, with its workers and their tasks, as the loss of its host would.
+
+        Each part leads a session of its own, and each task in it a process group of its own.
+        """
+        part = self.parts[name]
+        if _was_given_away(part):
+            return
+        for pid in psutil.pids():
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                if os.getsid(pid) == part.pid:
+                    os.kill(pid, signal.SIGKILL)
 
 
 def start(laptop: Laptop, **environment: str) -> Services:
     """Start what does not run yet; returns once the UI answers and scheduler and DAG processor are healthy.
 
     Raises:
-        SystemExit: a part ended or did not become healthy; everything that was started is stopped again.
+        SystemExit: a part ended or did not become healthy; everything that runs is stopped.
     """
     known = read(laptop.home)
     if known and known.running:
         return known
-    if known:
-        known.stop()
     laptop.migrate()
-    port = _free_port(known.port if known else PREFERRED_PORT)
+    alive = {name: part for name, part in known.parts.items() if part.is_alive()} if known else {}
+    if known:
+        for name in known.parts.keys() - alive.keys():
+            known.kill(name)  # what it left behind
+    port = known.port if known and "api-server" in alive else _free_port(known.port if known else PREFERRED_PORT)
     url = f"http://127.0.0.1:{port}"
     variables = laptop.environment(
         AIRFLOW__API__BASE_URL=url,
@@ -83,7 +97,8 @@ def start(laptop: Laptop, **environment: str) -> Services:
         MNIST_AIRFLOW_URL=url,
         **environment,
     )
-    services = Services(port, {name: _start_part(laptop, name, port, variables) for name in PARTS})
+    parts = {name: alive.get(name) or _start_part(laptop, name, port, variables) for name in PARTS}
+    services = Services(port, parts)
     (laptop.home / "services.json").write_text(json.dumps(asdict(services)))
     if not wait_until(lambda: not services.running or _healthy(services), START_SECONDS) or not services.running:
         services.stop()
@@ -98,6 +113,14 @@ def read(home: Path) -> Services | None:
         return Services(data["port"], {name: ProcessId(**part) for name, part in data["parts"].items()})
     except (OSError, ValueError, KeyError, TypeError):
         return None
+
+
+def _was_given_away(part: ProcessId) -> bool:
+    # The kernel does so only when nothing of the part's session is left.
+    try:
+        return ProcessId.of(part.pid) != part
+    except ProcessLookupError:
+        return False
 
 
 def _start_part(laptop: Laptop, name: str, port: int, environment: dict[str, str]) -> ProcessId:

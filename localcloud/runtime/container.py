@@ -46,7 +46,10 @@ class ContainerSpec:
 class Container:
     """A container's life: created, running, exited. All methods may be called from any thread."""
 
-    def __init__(self, identity: str, spec: ContainerSpec, folder: Path) -> None:
+    def __init__(
+        self, identity: str, spec: ContainerSpec, folder: Path, on_exit: Callable[[ContainerSpec, int], None]
+    ) -> None:
+        """`on_exit` hears of the exit code before anybody else does."""
         self.id = identity
         self.spec = spec
         self.log = Log(streams=2)
@@ -56,6 +59,7 @@ class Container:
         self.exit_code: int | None = None
         self.pid = 0
         self._folder = folder
+        self._on_exit = on_exit
         self._ended = 0.0
         self._exited = threading.Event()
 
@@ -129,7 +133,10 @@ class Container:
         self.log.wait_complete(UNREAD_OUTPUT_SECONDS)
         self.exit_code = 128 - returncode if returncode < 0 else returncode
         self.finished_at, self._ended = datetime.now(UTC), time.monotonic()
-        self._exited.set()
+        try:
+            self._on_exit(self.spec, self.exit_code)
+        finally:
+            self._exited.set()
 
     def _is_settled(self) -> bool:
         return self.log.was_read() or time.monotonic() - self._ended > UNREAD_OUTPUT_SECONDS

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from localcloud.images import Image
-from localcloud.runtime.container import Container, ContainerSpec
+from localcloud.runtime.container import UNREAD_OUTPUT_SECONDS, Container, ContainerSpec
 
 
 class NotFoundError(LookupError):
@@ -42,16 +42,27 @@ class TaskSettings:
     stop_timeout: float | None = None
 
 
+def _ignore(_spec: ContainerSpec, _exit_code: int) -> None:
+    pass
+
+
 TaskLookup = Callable[[CreateRequest], TaskSettings]
 
 
 class Engine:
     """Creates, finds, stops and removes containers."""
 
-    def __init__(self, images: Mapping[str, Image], folder: Path, look_up_task: TaskLookup) -> None:
+    def __init__(
+        self,
+        images: Mapping[str, Image],
+        folder: Path,
+        look_up_task: TaskLookup,
+        on_exit: Callable[[ContainerSpec, int], None] = _ignore,
+    ) -> None:
         self._images = images
         self._folder = folder
         self._look_up_task = look_up_task
+        self._on_exit = on_exit
         self._containers: dict[str, Container] = {}
         self._lock = threading.Lock()
 
@@ -67,7 +78,7 @@ class Engine:
         image = self.image(request.image)
         spec = _specify(request, image, self._look_up_task(request))
         identity = secrets.token_hex(32)
-        container = Container(identity, spec, self._folder / identity[:12])
+        container = Container(identity, spec, self._folder / identity[:12], self._on_exit)
         with self._lock:
             if any(other.spec.name == request.name for other in self._containers.values()):
                 raise ConflictError(f'Conflict. The container name "/{request.name}" is already in use')
@@ -90,11 +101,21 @@ class Engine:
         with self._lock:
             return list(self._containers.values())
 
+    def runs(self, label: str, value: str) -> bool:
+        """Whether a container with that label has a process, or output that nobody has fetched yet."""
+        return any(
+            container.spec.labels.get(label) == value and container.status == "running" for container in self.list()
+        )
+
     def stop(self, reference: str, timeout: float) -> None:
-        """Stop a container; the stop timeout of its ECS task, when there is one, counts for more than the caller's."""
+        """Stop a container; the stop timeout of its ECS task, when there is one, counts for more than the caller's.
+
+        Returns when its process is gone and its last words were fetched, or nobody came for them: then it is removed.
+        """
         container = self.get(reference)
         own = container.spec.stop_timeout
         container.stop(timeout if own is None else own)
+        container.log.wait_read(UNREAD_OUTPUT_SECONDS)
 
     def remove(self, reference: str, *, force: bool) -> None:
         """Forget a container and delete its files. Raises ConflictError for a running one unless forced."""

@@ -60,6 +60,11 @@ class Log:
         with self._changed:
             return self._changed.wait_for(self._is_complete, seconds)
 
+    def wait_read(self, seconds: float) -> None:
+        """Wait until somebody has read everything to the end, but no longer than that."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._read_to_end, seconds)
+
     def was_read(self) -> bool:
         """Whether somebody has read everything to the end."""
         with self._changed:

@@ -1,8 +1,8 @@
-"""What a container owes to its ECS task and the emulator leaves out: its role's credentials, its stop timeout."""
+"""What a container owes to its ECS task and the emulator leaves out: credentials, stop timeout, a place on record."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from localcloud.aws import ClientFactory
@@ -12,6 +12,9 @@ TASK_LABEL = "com.amazonaws.ecs.task-arn"
 CLUSTER_LABEL = "com.amazonaws.ecs.cluster"
 NAME_LABEL = "com.amazonaws.ecs.container-name"
 
+# RunTask puts the task on record before it answers.
+_RECORD_SECONDS = 10.0
+
 # The emulator points these at an endpoint of its own, which hands out keys that it does not know itself (1.5.33).
 UNUSABLE = ("AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_CONTAINER_AUTHORIZATION_TOKEN")
 
@@ -19,20 +22,30 @@ UNUSABLE = ("AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_CONTAINER_AUTHORIZATION_T
 class EcsTasks:
     """Looks tasks up in the emulator."""
 
-    def __init__(self, client: ClientFactory, region: str) -> None:
+    def __init__(
+        self, client: ClientFactory, region: str, endpoint_url: str, await_record: Callable[[str, float], None]
+    ) -> None:
+        """`endpoint_url` is where tasks reach AWS; `await_record` returns once a task, by its ARN, may start."""
+        self._endpoint_url = endpoint_url
+        self._await_record = await_record
         self._ecs = client("ecs")
         self._sts = client("sts")
         self._region = region
 
     def settings(self, request: CreateRequest) -> TaskSettings:
-        """The settings for a container that ECS creates; any other container keeps what it brings."""
+        """The settings for a container that ECS creates; any other container keeps what it brings.
+
+        Raises OSError when its task must not start.
+        """
         if TASK_LABEL not in request.labels:
             return TaskSettings(request.environment)
+        self._await_record(request.labels[TASK_LABEL], _RECORD_SECONDS)
         task = self._describe(request.labels)
         definition = self._ecs.describe_task_definition(taskDefinition=task["taskDefinitionArn"])["taskDefinition"]
         role = task.get("overrides", {}).get("taskRoleArn") or definition.get("taskRoleArn")
         environment = {name: value for name, value in request.environment.items() if name not in UNUSABLE}
         environment |= {"AWS_REGION": self._region, "AWS_DEFAULT_REGION": self._region}
+        environment |= {"AWS_ENDPOINT_URL": self._endpoint_url}
         # Without this, an SDK in a task that has no role would look for an EC2 instance's metadata.
         environment |= {"AWS_EC2_METADATA_DISABLED": "true"}
         if role:

@@ -103,7 +103,7 @@ def render_failure_mail(failures: Sequence[FailedStep], *, dag_id: str, run_id: 
         "run_id": one_line(run_id, _RUN_ID_LIMIT),
         "steps": [
             Step(
-                "Once it is mended, run the failed steps again; what had succeeded is kept:",
+                "Once it is mended, clear the run; it goes on from there, and does nothing twice:",
                 words.retry_command(dag_id, run_id),
             )
         ],

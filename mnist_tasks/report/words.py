@@ -110,8 +110,12 @@ def rollback_command(final: str, reason: str) -> str:
 
 
 def retry_command(dag_id: str, run_id: str) -> str:
-    """Run the failed steps of a run again; what had succeeded stays as it is."""
-    return _command("airflow", "dags", "clear", dag_id, "--run-id", run_id, "--only-failed", "--yes")
+    """Go on with a run that failed.
+
+    Not with `--only-failed`: that leaves out the step that has mailed the failure (it succeeded), so a second failure
+    would be silent, and what Airflow skipped when a person marked the run as failed. A step that is done ends at once.
+    """
+    return _command("airflow", "dags", "clear", dag_id, "--run-id", run_id, "--yes")
 
 
 def _command(*words: str) -> str:

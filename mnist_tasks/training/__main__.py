@@ -127,13 +127,10 @@ def _train(storage: Storage, layout: Layout, job: TrainingJob, resume: Resume) -
     state = resume.load()
     if state:
         _say(f"resumed after epoch {len(state.history.epochs)} of {job.epochs}")
-    from mnist_tasks.training.runtime import start_tensorflow
-
-    start_tensorflow()
     from mnist_tasks import checkpoints
     from mnist_tasks.training.loop import train
-    from mnist_tasks.training.model import build_model, weights_file
     from mnist_tasks.training.telling import Telling
+    from mnist_tasks.training.weights import PARAMETERS, initial_weights, weights_file
 
     telling = Telling(resume.storage, layout, job, _say, images=len(training.labels), terminal=sys.stdout.isatty())
 
@@ -141,13 +138,13 @@ def _train(storage: Storage, layout: Layout, job: TrainingJob, resume: Resume) -
         resume.save(state)
         telling.epoch(state.history)
 
-    model = build_model(job.seed, learning_rate=job.learning_rate)
-    history = train(
-        model,
+    best, history = train(
+        initial_weights(job.seed),
         training,
         validation,
         epochs=job.epochs,
         batch_size=job.batch_size,
+        learning_rate=job.learning_rate,
         seed=job.seed,
         state=state,
         on_running=telling.running,
@@ -158,9 +155,9 @@ def _train(storage: Storage, layout: Layout, job: TrainingJob, resume: Resume) -
         storage,
         layout,
         job,
-        weights=weights_file(model),
+        weights=weights_file(best),
         history=history,
-        parameters=model.count_params(),
+        parameters=PARAMETERS,
         now=datetime.now(UTC),
     )
 

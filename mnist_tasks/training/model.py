@@ -1,20 +1,24 @@
-"""The model that the specification fixes, as plain Keras: what training starts from and ends in."""
+"""The model that the specification fixes, as plain Keras: what our own training is compared with.
+
+Training itself does without Keras. It starts from the same bits (`mnist_tasks.training.weights.initial_weights`), and
+this model, or any other of the same layers, loads what it ends in.
+"""
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
+import os
 from typing import Any
+
+# Not what the user may have chosen for work of their own.
+os.environ["KERAS_BACKEND"] = "tensorflow"
 
 import keras
 
 from mnist_tasks.config import RunConfig, derived_seed
 from mnist_tasks.dataset.arrays import IMAGE_SHAPE
-
-HIDDEN_UNITS = 128
-CLASSES = 10
-DROPOUT = 0.2
-PARAMETERS = 101_770  # (784 + 1) * 128 + (128 + 1) * 10
+from mnist_tasks.inference import CLASSES, HIDDEN
+from mnist_tasks.training.network import DROPOUT
+from mnist_tasks.training.weights import layer_seed
 
 _LEARNING_RATE: float = RunConfig.model_fields["learning_rate"].default
 
@@ -22,15 +26,14 @@ _LEARNING_RATE: float = RunConfig.model_fields["learning_rate"].default
 def build_model(seed: int, *, learning_rate: float = _LEARNING_RATE) -> Any:
     """A compiled, untrained Keras model: (n, 28, 28) pixels in 0..1 give (n, 10) probabilities.
 
-    Kernels are Glorot-uniform and follow from `seed` alone; biases are zero. Names are explicit, so that they, and
-    with them the bytes of the weights' file, do not depend on how many models the process built before.
+    Kernels are Glorot-uniform and follow from `seed` alone; biases are zero.
     """
     layers = keras.layers
     model = keras.Sequential(
         [
             keras.Input(IMAGE_SHAPE),
             layers.Flatten(name="flatten"),
-            layers.Dense(HIDDEN_UNITS, activation="relu", kernel_initializer=_glorot(seed, "hidden"), name="hidden"),
+            layers.Dense(HIDDEN, activation="relu", kernel_initializer=_glorot(seed, "hidden"), name="hidden"),
             layers.Dropout(DROPOUT, seed=derived_seed(seed, "dropout"), name="dropout"),
             layers.Dense(CLASSES, activation="softmax", kernel_initializer=_glorot(seed, "output"), name="output"),
         ],
@@ -43,18 +46,4 @@ def build_model(seed: int, *, learning_rate: float = _LEARNING_RATE) -> Any:
 
 
 def _glorot(seed: int, layer: str) -> Any:
-    # A seed for each layer: with one for both, the second kernel would repeat the numbers of the first.
-    return keras.initializers.GlorotUniform(seed=derived_seed(seed, layer))
-
-
-def weights_file(model: Any) -> bytes:
-    """The bytes of a `.weights.h5` file with the model's four arrays and nothing else: same weights, same bytes.
-
-    `build_model(0).load_weights(path)` reads it, and so does any Keras model of the same layers.
-    """
-    # The layers without the optimizer, whose state would otherwise be saved with them.
-    layers = keras.Sequential([keras.Input(IMAGE_SHAPE), *model.layers], name=model.name)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "model.weights.h5")
-        layers.save_weights(path)
-        return path.read_bytes()
+    return keras.initializers.GlorotUniform(seed=layer_seed(seed, layer))

@@ -8,11 +8,13 @@ import resource
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec, module_from_spec
 from pathlib import Path
+from typing import Any
 
 
 def start_tensorflow() -> None:
-    """Import TensorFlow and Keras, quietly, and give them one thread.
+    """Get ready for `mnist_tasks.training.kernels`, and give TensorFlow one thread. Does nothing the second time.
 
     Has to run before anything else in the process uses TensorFlow: its threads are fixed by the first operation.
 
@@ -21,38 +23,49 @@ def start_tensorflow() -> None:
     side by side.
     """
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"  # errors only: what it says about CPU features and GPUs helps nobody here
-    os.environ["KERAS_BACKEND"] = "tensorflow"
-    with _without_garbage_collection(), _without("matplotlib", "PIL"):
-        import keras  # noqa: F401
-        import tensorflow as tf
-    tf.config.threading.set_intra_op_parallelism_threads(1)
-    tf.config.threading.set_inter_op_parallelism_threads(1)
+    if "tensorflow" not in sys.modules:
+        _put_off_tensorflows_front()
+    with _without_garbage_collection():
+        from tensorflow.python import tf2
+
+        tf2.enable()  # as TensorFlow's own `__init__` does, and before the next line as there
+        from tensorflow.python.compat.v2_compat import enable_v2_behavior
+        from tensorflow.python.eager import context, def_function  # noqa: F401 - all that costs time later
+
+        enable_v2_behavior()
+    settings = context.context()
+    settings.intra_op_parallelism_threads = settings.inter_op_parallelism_threads = 1
+
+
+def _put_off_tensorflows_front() -> None:
+    """Let parts of TensorFlow be imported without its `__init__`, which imports all of it.
+
+    What asks the package for a name (`tf.keras`) gets it: the `__init__` runs at that moment.
+    """
+    spec = find_spec("tensorflow")
+    if spec is None or spec.loader is None:
+        raise ModuleNotFoundError("No module named 'tensorflow'", name="tensorflow")
+    loader, module = spec.loader, module_from_spec(spec)
+
+    def load_now(name: str) -> Any:
+        del vars(module)["__getattr__"]
+        loader.exec_module(module)
+        return getattr(module, name)
+
+    vars(module)["__getattr__"] = load_now
+    sys.modules["tensorflow"] = module
 
 
 @contextmanager
 def _without_garbage_collection() -> Iterator[None]:
-    # The import makes some 100,000 objects that stay: looking for garbage among them takes 0.3 s and finds none.
+    # The import makes some 100,000 objects that stay: to look for garbage among them takes 0.1 s, then and, unless they
+    # are left out, again while training is traced.
     gc.disable()
     try:
         yield
     finally:
+        gc.freeze()
         gc.enable()
-
-
-@contextmanager
-def _without(*modules: str) -> Iterator[None]:
-    """Make imports of these modules fail, unless they have been imported already.
-
-    Keras imports matplotlib and Pillow where it finds them, for pictures that nobody asks for here: 0.3 s and 33 MB.
-    """
-    absent = [module for module in modules if module not in sys.modules]
-    # What the import system documents for this purpose.
-    sys.modules.update(dict.fromkeys(absent))  # type: ignore[arg-type]
-    try:
-        yield
-    finally:
-        for module in absent:
-            del sys.modules[module]
 
 
 def peak_memory_mb() -> float:

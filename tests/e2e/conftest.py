@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from email import message_from_bytes, policy
 from email.message import EmailMessage
@@ -85,15 +86,27 @@ class Pipeline:
 
 
 @pytest.fixture(scope="session")
-def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
-    """A fresh home: no object in the bucket, no metadata, no champion."""
-    home = tmp_path_factory.mktemp("laptop")
-    try:
-        laptop = Laptop(home / ".airflow" / "run", localcloud.up(home / ".localcloud"))
-        laptop.migrate()
-        yield Pipeline(home, laptop)
-    finally:
-        localcloud.down(home / ".localcloud")
+def start_pipeline(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], AbstractContextManager[Pipeline]]:
+    """Makes a fresh home: no object in the bucket, no metadata, no champion."""
+
+    @contextmanager
+    def started() -> Iterator[Pipeline]:
+        home = tmp_path_factory.mktemp("laptop")
+        try:
+            laptop = Laptop(home / ".airflow" / "run", localcloud.up(home / ".localcloud"))
+            laptop.migrate()
+            yield Pipeline(home, laptop)
+        finally:
+            localcloud.down(home / ".localcloud")
+
+    return started
+
+
+@pytest.fixture(scope="session")
+def pipeline(start_pipeline: Callable[[], AbstractContextManager[Pipeline]]) -> Iterator[Pipeline]:
+    """The home that the session's tests share."""
+    with start_pipeline() as pipeline:
+        yield pipeline
 
 
 @pytest.fixture

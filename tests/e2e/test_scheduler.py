@@ -2,72 +2,22 @@
 
 import json
 import re
-import time
 import urllib.error
-import urllib.request
 from datetime import UTC, datetime
 
 import pytest
 
 from mnist_tasks.layout import run_slug
-from tools import services
+from tests.e2e.airflow import Api, eventually, started, states
 from tools.laptop import Laptop
-
-DEADLINE = 300.0
-
-
-class Api:
-    """Airflow's REST API as its users call it."""
-
-    def __init__(self, url, password=""):
-        self.url, self.token = url, ""
-        if password:
-            self.token = self.post("/auth/token", {"username": "admin", "password": password})["access_token"]
-
-    def get(self, path):
-        return self._call("GET", path)
-
-    def post(self, path, body):
-        return self._call("POST", path, body)
-
-    def patch(self, path, body):
-        return self._call("PATCH", path, body)
-
-    def _call(self, method, path, body=None):
-        request = urllib.request.Request(self.url + path, method=method)
-        request.add_header("Content-Type", "application/json")
-        if self.token:
-            request.add_header("Authorization", f"Bearer {self.token}")
-        data = None if body is None else json.dumps(body).encode()
-        with urllib.request.urlopen(request, data, timeout=30) as answer:
-            return json.load(answer)
-
-    def await_run(self, run_id, dag_id="mnist_training"):
-        """The run's end state and its task instances."""
-        deadline = time.monotonic() + DEADLINE
-        path = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}"
-        while (run := self.get(path))["state"] not in {"success", "failed"}:
-            assert time.monotonic() < deadline, f"{run_id} is still {run['state']}"
-            time.sleep(0.5)
-        return run, self.get(f"{path}/taskInstances")["task_instances"]
 
 
 @pytest.fixture(scope="module")
 def airflow(pipeline):
     """API server, scheduler and DAG processor over the one-machine cloud."""
     laptop = Laptop(pipeline.home / ".airflow" / "up", pipeline.laptop.cloud)
-    running = services.start(laptop, MNIST_SCHEDULE="* * * * *")  # the next "night" is at most a minute away
-    try:
-        passwords = json.loads((laptop.home / "simple_auth_manager_passwords.json.generated").read_text())
-        api = Api(running.url, passwords["admin"])
-        deadline = time.monotonic() + DEADLINE
-        while not any(dag["dag_id"] == "mnist_training" for dag in api.get("/api/v2/dags")["dags"]):
-            assert time.monotonic() < deadline, "the DAG processor has not found the DAG"
-            time.sleep(0.5)
-        yield api
-    finally:
-        running.stop()
-    assert not running.running
+    with started(laptop, MNIST_SCHEDULE="* * * * *") as running:  # the next "night" is at most a minute away
+        yield running.api
 
 
 @pytest.fixture(scope="module")
@@ -81,23 +31,15 @@ def switched_on(airflow):
 @pytest.fixture(scope="module")
 def triggered(airflow, switched_on):
     """A run that was triggered by REST."""
-    body = {"logical_date": None, "conf": {"candidates": 1, "seed": 7}}
-    return airflow.await_run(airflow.post("/api/v2/dags/mnist_training/dagRuns", body)["dag_run_id"])
+    return airflow.await_run(airflow.trigger({"candidates": 1, "seed": 7}))
 
 
 @pytest.fixture(scope="module")
 def nightly(airflow, triggered):
     """The first run that the scheduler makes of its own accord."""
-    deadline = time.monotonic() + DEADLINE
     path = "/api/v2/dags/mnist_training/dagRuns?run_type=scheduled&order_by=run_after"
-    while not (runs := airflow.get(path)["dag_runs"]):
-        assert time.monotonic() < deadline, "the scheduler started no run"
-        time.sleep(0.5)
+    runs = eventually(lambda: airflow.get(path)["dag_runs"], "a run that the scheduler started")
     return airflow.await_run(runs[0]["dag_run_id"])
-
-
-def states(tasks):
-    return {(task["task_id"], task["map_index"]): task["state"] for task in tasks}
 
 
 def test_a_trigger_by_rest_runs_with_its_parameters(triggered, pipeline):
@@ -158,10 +100,9 @@ def test_a_rollback_by_rest_moves_the_champion_and_updates_its_asset(airflow, ni
     finals = {key.split("/")[1] for key in pipeline.all_keys() if key.endswith("_final/manifest.json")}
     target = max(finals - {champion})
     airflow.patch("/api/v2/dags/mnist_rollback", {"is_paused": False})
-    body = {"logical_date": None, "conf": {"to": target, "reason": "the end-to-end test wants it"}}
+    conf = {"to": target, "reason": "the end-to-end test wants it"}
 
-    run_id = airflow.post("/api/v2/dags/mnist_rollback/dagRuns", body)["dag_run_id"]
-    run, tasks = airflow.await_run(run_id, "mnist_rollback")
+    run, tasks = airflow.await_run(airflow.trigger(conf, "mnist_rollback"), "mnist_rollback")
 
     assert run["state"] == "success", states(tasks)
     assert pipeline.storage.get("checkpoints/champion.json").json()["name"] == target
@@ -170,13 +111,13 @@ def test_a_rollback_by_rest_moves_the_champion_and_updates_its_asset(airflow, ni
 
 def test_a_value_outside_the_forms_bounds_is_refused_before_a_run_exists(airflow):
     with pytest.raises(urllib.error.HTTPError) as refused:
-        airflow.post("/api/v2/dags/mnist_training/dagRuns", {"logical_date": None, "conf": {"epochs": 0}})
+        airflow.trigger({"epochs": 0})
 
     assert refused.value.code in {400, 422}
 
 
 def test_without_a_token_nothing_can_be_triggered(airflow):
     with pytest.raises(urllib.error.HTTPError) as refused:
-        Api(airflow.url).post("/api/v2/dags/mnist_training/dagRuns", {"logical_date": None})
+        Api(airflow.url).trigger({})
 
     assert refused.value.code == 401

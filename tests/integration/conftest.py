@@ -14,6 +14,8 @@ import localcloud
 from mnist_tasks.config import TrainingJob
 from mnist_tasks.storage import Storage, sha256_of
 from tests.container import LAYOUT, ROOT, job_for
+from tests.ecs_tasks import Tasks
+from tools.laptop import Laptop
 
 Clients = Callable[[str], Any]
 
@@ -42,6 +44,25 @@ def connect() -> Callable[[localcloud.Cloud], Clients]:
         return lambda service: boto3.client(service, **cloud.client_arguments)
 
     return clients
+
+
+@pytest.fixture(scope="session")
+def tasks(cloud: localcloud.Cloud, aws: Clients) -> Tasks:
+    """ECS tasks of the session's cloud."""
+    return Tasks(aws("ecs"), aws("logs"), cloud.environment)
+
+
+@pytest.fixture(scope="module")
+def workers(cloud: localcloud.Cloud, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The environment of an Airflow worker, for the processes of all tries (`tests.tries`)."""
+    environment = Laptop(tmp_path_factory.mktemp("airflow"), cloud).environment()
+    with pytest.MonkeyPatch.context() as patch:
+        for name in os.environ:
+            if name.startswith(("AWS_", "AIRFLOW", "MNIST_")):
+                patch.delenv(name)
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        yield
 
 
 @pytest.fixture

@@ -141,7 +141,8 @@ def test_concurrent_starts_end_in_one_cloud(home: Path) -> None:
 def test_only_loopback_is_listened_on(cloud: localcloud.Cloud) -> None:
     sockets = [entry for pid in pids(cloud.home) for entry in listening(pid)]
 
-    ports = {int(cloud.environment["AWS_ENDPOINT_URL"].rpartition(":")[2]), int(cloud.environment["SMTP_PORT"])}
+    ports = set(state_of(cloud.home)["ports"].values())
+    assert {int(cloud.environment["AWS_ENDPOINT_URL"].rpartition(":")[2]), int(cloud.environment["SMTP_PORT"])} < ports
     assert {port for _, port in sockets} == ports
     assert {address for address, _ in sockets} == {"127.0.0.1"}
 

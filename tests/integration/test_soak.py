@@ -1,4 +1,4 @@
-"""A few nights of the soak: it measures what it says, goes on where it was, and the pipeline's S3 calls stay the same."""
+"""A few nights of the soak: it goes on where it was, and every night makes the same S3 calls."""
 
 from __future__ import annotations
 

@@ -6,7 +6,6 @@ version of the provider passes one, the suite says so, and the part of `mnist_ec
 
 from __future__ import annotations
 
-import os
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -25,8 +24,8 @@ from mnist_tasks.progress import Progress
 from mnist_tasks.storage import Storage, to_json
 from tests.candidates import history
 from tests.container import commit_anything, job_for
+from tests.ecs_tasks import control
 from tests.tries import DieAfter, Fail, Interrupt, Operator, Try
-from tools.laptop import Laptop
 
 DEADLINE_SECONDS = 30.0
 
@@ -119,19 +118,6 @@ class Step:
 
     def await_stopped(self) -> None:
         eventually(lambda: all(task["lastStatus"] == "STOPPED" for task in self.tasks()))
-
-
-@pytest.fixture(scope="module")
-def workers(cloud: localcloud.Cloud, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """The environment of an Airflow worker, for the processes of all tries."""
-    environment = Laptop(tmp_path_factory.mktemp("airflow"), cloud).environment()
-    with pytest.MonkeyPatch.context() as patch:
-        for name in os.environ:
-            if name.startswith(("AWS_", "AIRFLOW", "MNIST_")):
-                patch.delenv(name)
-        for name, value in environment.items():
-            patch.setenv(name, value)
-        yield
 
 
 @pytest.fixture
@@ -330,6 +316,22 @@ def test_the_last_try_runs_on_demand(step: Step, number: int, capacity: str) -> 
 
     (task,) = step.tasks()
     assert task["capacityProviderName"] == capacity
+
+
+def test_without_capacity_on_spot_the_tries_go_on_and_the_last_one_is_on_demand(
+    step: Step, cloud: localcloud.Cloud
+) -> None:
+    control(cloud, "capacity", failures=2)
+    refused = [step.attempt(number=number).run() for number in (1, 2)]
+    process = step.attempt(number=3).start()
+    step.await_container()
+    step.end(commit=True)
+    process.join()
+
+    assert [outcome["error"] for outcome in refused] == ["TemporaryError"] * 2
+    assert "Capacity is unavailable" in refused[0]["message"]
+    assert step.attempt().outcome()["error"] is None
+    assert [task["capacityProviderName"] for task in step.tasks()] == ["FARGATE"]
 
 
 def test_progress_is_in_the_task_state_while_the_container_runs(step: Step) -> None:

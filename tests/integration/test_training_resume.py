@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 import uuid
 from collections.abc import Callable
 from typing import Any
@@ -30,30 +31,40 @@ def lasting(job: TrainingJob) -> TrainingJob:
 
 
 @pytest.fixture(scope="module")
-def uninterrupted(
+def whole_run(
     cloud: localcloud.Cloud,
     aws: Callable[[str], Any],
     mnist_file: bytes,
     container_environment: Callable[[], dict[str, str]],
-) -> str:
-    """SHA-256 of the weights that the job ends in if nobody kills it."""
-    storage = Storage(aws("s3"), f"test-{uuid.uuid4().hex}")
-    storage.client.create_bucket(Bucket=storage.bucket)
-    sha256 = sha256_of(mnist_file)
-    storage.put(LAYOUT.dataset(sha256), mnist_file)
-    whole = job_for(storage.bucket, dataset_sha256=sha256, epochs=EPOCHS)
-    code, out, err = run(container_environment() | whole.to_environment())
-    assert (code, err) == (0, "")
-    assert "resumed" not in out
-    manifest = checkpoints.read(storage, LAYOUT, whole.candidate)
-    assert manifest.resumed_after == ()
-    return manifest.weights.sha256
+) -> Callable[[int], str]:
+    """SHA-256 of the weights that the job of so many epochs ends in if nobody kills it."""
+
+    def weights(epochs: int) -> str:
+        storage = Storage(aws("s3"), f"test-{uuid.uuid4().hex}")
+        storage.client.create_bucket(Bucket=storage.bucket)
+        sha256 = sha256_of(mnist_file)
+        storage.put(LAYOUT.dataset(sha256), mnist_file)
+        whole = job_for(storage.bucket, dataset_sha256=sha256, epochs=epochs)
+        code, out, err = run(container_environment() | whole.to_environment())
+        assert (code, err) == (0, "")
+        assert "resumed" not in out
+        manifest = checkpoints.read(storage, LAYOUT, whole.candidate)
+        assert manifest.resumed_after == ()
+        return manifest.weights.sha256
+
+    return weights
 
 
-def kill_at(environment: dict[str, str], job: TrainingJob, *words: str) -> None:
-    """Start the container and end it without warning as soon as it says these words."""
+@pytest.fixture(scope="module")
+def uninterrupted(whole_run: Callable[[int], str]) -> str:
+    return whole_run(EPOCHS)
+
+
+def kill_at(environment: dict[str, str], job: TrainingJob, *words: str, later: float = 0) -> None:
+    """Start the container and end it without warning as soon as it says these words, or so many seconds later."""
     with start(environment | job.to_environment()) as process:
         wait_for(process, *words)
+        time.sleep(later)
         process.send_signal(signal.SIGKILL)
         process.communicate(timeout=60)
     assert process.returncode == -signal.SIGKILL
@@ -99,6 +110,29 @@ def test_killed_between_epochs_it_goes_on_and_ends_in_the_same_bits(
     manifest, _ = finish(environment, storage, lasting)
     assert manifest.weights.sha256 == uninterrupted
     assert manifest.resumed_after == resumed_after
+
+
+@pytest.mark.long
+def test_a_full_run_killed_at_every_epochs_end_and_in_between_ends_in_the_same_bits(
+    environment: dict[str, str], storage: Storage, job: TrainingJob, whole_run: Callable[[int], str]
+) -> None:
+    """Ten epochs: inside the first one, then at each end; and another run at five moments between one end and the next."""
+    uninterrupted = whole_run(10)
+    at_ends = job.model_copy(update={"epochs": 10})
+    for batch in (1, 30, 1000):
+        kill_at(environment, at_ends, "epoch  1/10", f'"batch": {batch},')
+    for epoch in range(1, 11):
+        kill_at(environment, at_ends, f"epoch {epoch:2}/10", "val_loss")
+    manifest, _ = finish(environment, storage, at_ends)
+    assert (manifest.weights.sha256, manifest.resumed_after) == (uninterrupted, tuple(range(1, 11)))
+
+    in_between = at_ends.model_copy(update={"candidate": "mnist_model_20261124_020006"})
+    for part in range(1, 6):
+        # An epoch takes 0.4 s or more: a different part of one each time. Where exactly must not matter.
+        kill_at(environment, in_between, "val_loss", later=0.07 * part)
+    manifest, _ = finish(environment, storage, in_between)
+    assert manifest.weights.sha256 == uninterrupted
+    assert set(manifest.resumed_after) <= set(range(1, 11))
 
 
 def test_stopped_by_sigterm_it_ends_with_143_and_goes_on_in_the_same_bits(

@@ -1,7 +1,7 @@
 """The crash-point sweep (`make sweep`): whatever happens at any call of any step, the run ends in the same state.
 
-Each step of both DAGs is run once undisturbed, in the state that the steps before it leave. Then, for every call that it
-made to AWS, to the mail server or to Airflow's task state, it is run again from there with a fault at that call: its
+Each step of both DAGs is run once undisturbed, in the state that the steps before it leave. Then, for every call that
+it made to AWS, to the mail server or to Airflow's task state, it is run again from there with a fault at that call: its
 process is killed before the call and after it, the call is throttled, fails with HTTP 500, or takes effect without an
 answer. The step is tried again as the DAG's own retry policy would, and what it leaves behind is compared.
 

@@ -1,5 +1,7 @@
 """`make sweep`: strike every call of every step, print each verdict, write build/sweep.json.
 
+The logs of the tries that came out wrong are kept in build/sweep/.
+
     python -m tests.sweep [--step promote] [--fault killed] [--call s3.PutObject] [--resume]
 
 Exit status 0: every point ended the same, but for mails that were sent again under the same Message-ID.
@@ -9,7 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
+import signal
 import sys
 import tempfile
 import time
@@ -22,12 +24,11 @@ from mnist_tasks.dataset import REBUILT_FILE, package, write_npz
 from mnist_tasks.storage import sha256_of
 from tests.container import ROOT
 from tests.sweep import scenes, sweep
-from tests.sweep.points import Point
+from tests.sweep.points import SAMPLED, Point, sample
 from tests.sweep.sweep import Result
-from tests.sweep.traces import NORMALISED
+from tests.sweep.traces import GOOD, NORMALISED
 
 OUTPUT = ROOT / "build" / "sweep.json"
-GOOD = ("same", "repeated_mail_same_message_id")
 WORDS = (*GOOD, "doubled", "lost", "not_reached")
 
 
@@ -35,35 +36,43 @@ def main() -> int:
     """Sweep what the command line chooses."""
     options = _parser().parse_args()
     names = {scene.name for scene in scenes.SCENES if scene.swept and options.step in scene.name}
+    if options.sample:
+        names &= set(SAMPLED)
     if not names:
         sys.exit(f"error: no step's name has {options.step!r}; there are {', '.join(scenes.BY_NAME)}")
-    os.environ["AIRFLOW__LOGGING__LOGGING_LEVEL"] = "WARNING"
-    known = _known() if options.resume else {}
+    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))  # so that what was started is stopped
+    known = _known(options.output) if options.resume else {}
     started = time.monotonic()
     with (
         tempfile.TemporaryDirectory(prefix="sweep-") as folder,
-        sweep.stages(Path(folder), dataset_file(), options.workers) as made,
+        sweep.stages(Path(folder), options.output.with_suffix(""), dataset_file(), options.workers) as made,
     ):
         made[0].build(names)
         found = [point for point in sweep.all_points(made[0], names) if options.fault in point.kind]
-        found = [point for point in found if options.call in point.call.operation]
+        found = [point for point in found if options.call in str(point.call)]
+        if options.sample:
+            found = sample(found)
         print(f"{len(found)} points in {len(names)} steps; built in {time.monotonic() - started:.0f} s", flush=True)
         details = {point.name: known[point.name] for point in found if point.name in known}
         todo = [point for point in found if point.name not in details]
         for result in sweep.strike_all(made, todo, dataset_file()):
             details[result.point.name] = _detail(result)
             _print(result, len(details), len(found))
-            _write(details)
-    return _summary(details, time.monotonic() - started)
+            _write(options.output, details)
+    return _summary(options.output, details, time.monotonic() - started)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="make sweep", description="Strike every call of every step.")
     parser.add_argument("--step", default="", help="only steps whose name has this in it")
     parser.add_argument("--fault", default="", help="only faults whose name has this in it: killed, throttled, ...")
-    parser.add_argument("--call", default="", help="only calls whose name has this in it: s3.PutObject, smtp, ...")
+    parser.add_argument(
+        "--call", default="", help="only calls whose name has this in it: s3.PutObject, manifest.json, smtp, ..."
+    )
     parser.add_argument("--workers", type=int, default=2, help="accounts and processes side by side (%(default)s)")
     parser.add_argument("--resume", action="store_true", help="go on where the last sweep of this code was stopped")
+    parser.add_argument("--sample", action="store_true", help="only a few points, which stand for all")
+    parser.add_argument("--output", type=Path, default=OUTPUT, help="the file that is written (%(default)s)")
     return parser
 
 
@@ -76,18 +85,17 @@ def dataset_file() -> Path:
     return path
 
 
-def _known() -> dict[str, Any]:
+def _known(output: Path) -> dict[str, Any]:
     """The good verdicts of the last sweep."""
-    if not OUTPUT.exists():
+    if not output.exists():
         return {}
-    return {entry["point"]: entry for entry in json.loads(OUTPUT.read_text())["details"] if entry["verdict"] in GOOD}
+    return {entry["point"]: entry for entry in json.loads(output.read_text())["details"] if entry["verdict"] in GOOD}
 
 
 def _detail(result: Result) -> dict[str, Any]:
     point: Point = result.point
     return {
         "point": point.name,
-        "about": point.call.about,
         "verdict": result.verdict.word,
         "differences": list(result.verdict.differences),
         "tries": result.tries,
@@ -111,17 +119,17 @@ def counts(details: Iterable[Mapping[str, Any]]) -> dict[str, int]:
     return {"points": words.total(), **{word: words[word] for word in WORDS}}
 
 
-def _write(details: Mapping[str, Any]) -> None:
-    OUTPUT.parent.mkdir(exist_ok=True)
+def _write(output: Path, details: Mapping[str, Any]) -> None:
+    output.parent.mkdir(exist_ok=True)
     report = {**counts(details.values()), "normalised": NORMALISED, "details": list(details.values())}
-    partial = OUTPUT.with_suffix(".partial")
+    partial = output.with_suffix(".partial")
     partial.write_text(json.dumps(report, indent=1) + "\n")
-    partial.replace(OUTPUT)
+    partial.replace(output)
 
 
-def _summary(details: Mapping[str, Any], seconds: float) -> int:
+def _summary(output: Path, details: Mapping[str, Any], seconds: float) -> int:
     found = counts(details.values())
-    print(f"\n{found} in {seconds:.0f} s; {OUTPUT.relative_to(ROOT)}")
+    print(f"\n{found} in {seconds:.0f} s; {output}")
     return 0 if found["points"] and sum(found[word] for word in GOOD) == found["points"] else 1
 
 

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from contextlib import suppress
@@ -24,7 +23,7 @@ def leave(folder: Path, fault: Fault | None) -> None:
     for path in folder.iterdir():
         path.unlink()
     if fault:
-        (folder / FAULT).write_text(json.dumps(vars(fault)))
+        (folder / FAULT).write_text(fault.to_json())
 
 
 def journals(folder: Path) -> list[Journal]:
@@ -39,7 +38,7 @@ def main() -> int:
     fault = None
     with suppress(FileNotFoundError):
         (folder / FAULT).rename(taken)
-        fault = Fault(**json.loads(taken.read_text()))
+        fault = Fault.from_json(taken.read_text())
     Wire(Journal(folder / f"calls-{os.getpid()}.jsonl"), fault).install()
     # Every point is told, however fast they come: how many calls there are must not depend on the clock.
     telling._SECONDS_BETWEEN_PUTS = 0

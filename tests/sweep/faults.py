@@ -1,13 +1,14 @@
 """Every call that leaves a process, numbered, and one of them struck by a fault.
 
-A call is a client's whole call, with what its own retries make of it: `s3.PutObject` number 3 of this process. Numbers
-count each operation by itself, so that they stay the same whatever another thread does in between.
+A call is a client's whole call, with what its own retries make of it: the second `s3.PutObject` of a plan. Numbers
+count each operation on each kind of object by itself, so that they stay the same whatever another thread does.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import smtplib
 import threading
@@ -46,11 +47,14 @@ _LONGEST_WAIT = 0.01  # seconds
 
 @dataclass(frozen=True)
 class Call:
-    """A call of one process: the operation, which of that operation's calls it is (from 1), and of what."""
+    """A call of one process: the operation, what kind of thing it is about, and which of such calls it is (from 1)."""
 
     operation: str
+    about: str
     ordinal: int
-    about: str = ""
+
+    def __str__(self) -> str:
+        return " ".join(filter(None, (self.operation, self.about, str(self.ordinal))))
 
     @property
     def faults(self) -> tuple[str, ...]:
@@ -63,11 +67,20 @@ class Call:
 
 @dataclass(frozen=True)
 class Fault:
-    """What happens to the call `ordinal` of `operation`."""
+    """What happens to a call."""
 
-    operation: str
-    ordinal: int
+    call: Call
     kind: str
+
+    @classmethod
+    def from_json(cls, text: str) -> Fault:
+        """The inverse of `to_json`."""
+        data = json.loads(text)
+        return cls(Call(**data["call"]), data["kind"])
+
+    def to_json(self) -> str:
+        """As a file can carry it to another process."""
+        return json.dumps(asdict(self))
 
 
 @dataclass(frozen=True)
@@ -85,7 +98,7 @@ class Journal:
 
     def calls(self) -> list[Call]:
         """All calls so far."""
-        return [Call(line["operation"], line["ordinal"], line["about"]) for line in self._lines()]
+        return [Call(line["operation"], line["about"], line["ordinal"]) for line in self._lines()]
 
     def struck(self) -> bool:
         """Whether the fault has found its call."""
@@ -100,7 +113,7 @@ class Wire:
 
     def __init__(self, journal: Journal, fault: Fault | None) -> None:
         self._journal, self._fault = journal, fault
-        self._numbers: Counter[str] = Counter()
+        self._numbers: Counter[tuple[str, str]] = Counter()
         self._lock = threading.Lock()
         self._current = threading.local()
 
@@ -125,12 +138,9 @@ class Wire:
 
     def _enter(self, operation: str, about: str) -> str | None:
         with self._lock:
-            self._numbers[operation] += 1
-            call = Call(operation, self._numbers[operation], about)
-            struck = self._fault is not None and (call.operation, call.ordinal) == (
-                self._fault.operation,
-                self._fault.ordinal,
-            )
+            self._numbers[operation, about] += 1
+            call = Call(operation, about, self._numbers[operation, about])
+            struck = self._fault is not None and call == self._fault.call
             self._journal.add(call, struck=struck)
         return self._fault.kind if self._fault and struck else None
 
@@ -155,7 +165,7 @@ class Wire:
 
     def _smtp(self, command: str, original: Callable[..., Any]) -> Callable[..., Any]:
         def command_(server: Any, *arguments: Any, **options: Any) -> Any:
-            kind = self._enter(f"smtp.{command}", str(arguments[0]) if command in {"mail", "rcpt"} else "")
+            kind = self._enter(f"smtp.{command}", "")
             if kind in {None, "killed-after", "unanswered"}:
                 answer = original(server, *arguments, **options)
                 return answer if kind is None else _interrupt(server, kind)
@@ -215,6 +225,8 @@ def _interrupt(server: Any, kind: str) -> Any:
 
 
 def _about(service: str, request: dict[str, Any]) -> str:
+    """The key, without what is a run's own in it."""
     if service != "s3":
         return ""
-    return str(request["url_path"]).lstrip("/")
+    key = re.sub(r"mnist_model_\d{8}_\d{6}", "mnist_model_*", str(request["url_path"]).lstrip("/"))
+    return re.sub(r"^runs/(?!names/)[^/]+/", "runs/*/", re.sub(r"[0-9a-f]{64}", "*", key))

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 
 from tests.sweep.faults import Call, Fault
 
-# Asked again and again until something has happened, so how many there are is a matter of time: these are struck at the
-# first, at one in the middle, and at the last one that surely comes.
-POLLED = {"ecs.DescribeTasks", "logs.GetLogEvents", "airflow.SetTaskState"}
+# A call that is made again and again (polling, progress) is struck at three of them. Not at the very last ones: how many
+# there are is a matter of time, and to die after the last is to die before the call that comes then, which is struck.
+_SEVERAL = 3
 WORKER, CONTAINER = "worker", "container"
 
 
 @dataclass(frozen=True)
 class Point:
-    """A fault in one place. `process` is the one that is struck: Airflow's worker, or the container that it waits for."""
+    """A fault in one place. `process` is the one that is struck: Airflow's worker, or the container it waits for."""
 
     scene: str
     process: str
@@ -25,12 +25,12 @@ class Point:
 
     @property
     def fault(self) -> Fault:
-        return Fault(self.call.operation, self.call.ordinal, self.kind)
+        return Fault(self.call, self.kind)
 
     @property
     def name(self) -> str:
         """The same in every sweep, whatever the run's names are."""
-        return f"{self.scene} | {self.process} | {self.call.operation} {self.call.ordinal} | {self.kind}"
+        return f"{self.scene} | {self.process} | {self.call} | {self.kind}"
 
 
 def points(scene: str, process: str, calls: Iterable[Call]) -> list[Point]:
@@ -39,27 +39,34 @@ def points(scene: str, process: str, calls: Iterable[Call]) -> list[Point]:
 
 
 def _thinned(calls: list[Call]) -> list[Call]:
-    by_operation: dict[str, list[Call]] = defaultdict(list)
+    alike: dict[tuple[str, str], list[Call]] = defaultdict(list)
     for call in calls:
-        by_operation[call.operation].append(call)
-    kept = []
-    for operation, all_of_it in by_operation.items():
-        if operation in POLLED and len(all_of_it) > 3:
-            # Not the very last one: on a faster day it does not come.
-            kept += [all_of_it[place] for place in sorted({0, len(all_of_it) // 2, len(all_of_it) - 2})]
-        else:
-            kept += all_of_it
-    return sorted(kept, key=calls.index)
+        alike[call.operation, call.about].append(call)
+    kept = {one for several in alike.values() for one in _some(several)}
+    return [call for call in calls if call in kept]
+
+
+def _some(several: list[Call]) -> list[Call]:
+    count = len(several)
+    return several if count <= _SEVERAL else [several[0], several[count // 3], several[count // 2]]
+
+
+# The scenes that are quickly built and between them make every kind of call.
+SAMPLED = ("download", "validate", "plan", "email_failure", "train")
+_EVERY_FAULT_AT = ("s3.PutObject", "s3.GetObject", "smtp.data")
 
 
 def sample(found: Iterable[Point]) -> list[Point]:
-    """A few that together strike each operation, and each service with each of its faults; the first ones that do."""
-    seen: set[tuple[str, str]] = set()
+    """A few that stand for all: each kind of call in each process, and every kind of fault at some of them."""
+    seen: set[tuple[str, ...]] = set()
     chosen = []
-    for point in found:
-        service = point.call.operation.partition(".")[0]
-        kinds = {("operation", point.call.operation), (service, point.kind), ("process", point.process)}
-        if not kinds <= seen:
-            seen |= kinds
+    # What takes effect while nobody hears of it goes first: there most is to be lost.
+    for point in sorted(found, key=lambda point: point.kind != "killed-after"):
+        operation = point.call.operation
+        standing_for = {("call", point.process, operation)}
+        if operation in _EVERY_FAULT_AT:
+            standing_for.add(("fault", operation, point.kind))
+        if not standing_for <= seen:
+            seen |= standing_for
             chosen.append(point)
     return chosen

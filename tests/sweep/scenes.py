@@ -1,7 +1,7 @@
 """The steps to be swept, each in the state that the steps before it leave: three nights and a rollback.
 
-A scene starts where another one ends, so the account is built by running every step once, undisturbed. If each step ends
-in the same state whatever happens to it, then so does the whole run: the argument is induction over the steps.
+A scene starts where another one ends, so the account is built by running every step once, undisturbed. If each step
+ends in the same state whatever happens to it, then so does the whole run: the argument is induction over the steps.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ def _at(hour: float) -> datetime:
 FIRST = Run(TRAINING, "first night", {**GOOD, "candidates": 2, "seed": 1}, _at(0))
 # Of the very second of the first night: its names are taken.
 SECOND = Run(TRAINING, "second night", {**GOOD, "candidates": 1, "seed": 2, "release_rule": "not_worse"}, _at(0))
+HASTY = Run(TRAINING, "hasty night", SHORT, _at(0))
 WEAK = Run(TRAINING, "weak night", {**SHORT, "epochs": 1}, _at(48))
 SMALL = Run(TRAINING, "small run", SHORT, _at(0))
 BACK = Run(ROLLBACK, "by hand", {"to": final_name(candidate_name(START)), "reason": REASON}, _at(72))
@@ -86,6 +87,8 @@ SCENES = (
     Scene("download", "download", FIRST, None, 0),
     Scene("download where it is there", "download", FIRST, "download", 24),
     Scene("validate", "validate", FIRST, "download", 0, DATASET),
+    Scene("validate what is not there", "validate", HASTY, "download", 0, ("0" * 64,), swept=False),
+    Scene("email_failure", "email_failure", HASTY, "download", 0, failed="validate what is not there"),
     Scene("plan", "plan", FIRST, "validate", 0, DATASET),
     Scene("first candidate", "train", FIRST, "plan", 0, candidate=("plan", 0), swept=False),
     Scene("second candidate", "train", FIRST, "first candidate", 0, candidate=("plan", 1), swept=False),
@@ -107,7 +110,6 @@ SCENES = (
     Scene("weak plan", "plan", WEAK, "promote", 48, DATASET, swept=False),
     Scene("weak candidate", "train", WEAK, "weak plan", 48, candidate=("weak plan", 0), swept=False),
     Scene("promote that rejects", "promote", WEAK, "weak candidate", 49),
-    Scene("email_failure", "email_failure", WEAK, "promote that rejects", 49, failed="promote that rejects"),
     Scene("rollback", "rollback", BACK, "promote over a champion", 72),
     Scene("email_rollback", "email_rollback", BACK, "rollback", 72),
     Scene("rollback to nothing", "rollback", NOWHERE, "rollback", 73, swept=False),

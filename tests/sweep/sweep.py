@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import shutil
 import tempfile
 import time
@@ -21,7 +23,7 @@ from tests.sweep.faults import Call
 from tests.sweep.pipeline import Ending, Run
 from tests.sweep.points import CONTAINER, WORKER, Point, points
 from tests.sweep.scenes import Scene
-from tests.sweep.traces import Names, Trace, Verdict, compare, trace
+from tests.sweep.traces import GOOD, Names, Trace, Verdict, compare, trace
 from tests.sweep.world import Account, Snapshot, settled
 
 
@@ -45,10 +47,11 @@ class Undisturbed:
 
 @dataclass
 class Stage:
-    """One account, and what is known of the scenes so far. Everything in `known` may be shared between processes."""
+    """One account, and what is known of the scenes so far; `kept` gets the logs of the tries that came out wrong."""
 
     account: Account
     folder: Path
+    kept: Path
     snapshots: dict[str | None, Snapshot] = field(default_factory=lambda: {None: {}})
     endings: dict[str, Ending] = field(default_factory=dict)
     undisturbed: dict[str, Undisturbed] = field(default_factory=dict)
@@ -66,26 +69,36 @@ class Stage:
 
     def perform(self, scene: Scene) -> None:
         """Run a scene undisturbed and remember all of it."""
-        played = self._play(scene, None)
+        with self._temporary_folder() as folder:
+            played = self._play(scene, None, folder)
         self.endings[scene.name] = played.ended.ending
         self.snapshots[scene.name] = played.after
         self.undisturbed[scene.name] = Undisturbed(played.trace, played.calls)
-        assert played.ended.tries == 1 and played.ended.ending.state != "retry", played.ended
+        assert played.ended.tries == 1, played.ended.ending
 
     def strike(self, point: Point) -> Result:
         """Run the point's scene with its fault, to the end, and compare."""
         started = time.monotonic()
         scene = scenes.BY_NAME[point.scene]
-        reference = self.undisturbed[scene.name]
-        played = self._play(scene, point)
-        if not played.struck:
-            verdict = Verdict("not_reached", (f"the try ended without {point.call.operation} {point.call.ordinal}",))
-        else:
-            in_container = point.process == CONTAINER
-            verdict = compare(reference.trace, played.trace, failed_tasks=played.ended.tries - 1 if in_container else 0)
+        with self._temporary_folder() as folder:
+            played = self._play(scene, point, folder)
+            verdict = self._verdict(point, played)
+            if verdict.word not in GOOD:
+                self._keep(point, played, folder)
         return Result(point, verdict, played.ended.tries, round(time.monotonic() - started, 1))
 
-    def _play(self, scene: Scene, point: Point | None) -> _Played:
+    def _keep(self, point: Point, played: _Played, folder: Path) -> None:
+        kept = self.kept / re.sub(r"[^A-Za-z0-9_.-]+", "-", point.name)
+        shutil.copytree(folder, kept, dirs_exist_ok=True)
+        (kept / "tasks.json").write_text(json.dumps(played.tasks, indent=1, default=str))
+
+    def _verdict(self, point: Point, played: _Played) -> Verdict:
+        if not played.struck:
+            return Verdict("not_reached", (f"the try ended without {point.call}",))
+        struck_containers = 1 if point.process == CONTAINER else 0
+        return compare(self.undisturbed[point.scene].trace, played.trace, struck_containers=struck_containers)
+
+    def _play(self, scene: Scene, point: Point | None, folder: Path) -> _Played:
         self.runs += 1
         self.account.restore(self.snapshots[scene.after])
         run, endings = scene.run, self.endings
@@ -94,9 +107,8 @@ class Stage:
             endings = endings | self._plan(scene, run)
         slug = run_slug(run.dag_id, run.run_id)
         container.leave(self.containers, point.fault if point and point.process == CONTAINER else None)
-        with self._temporary_folder() as folder:
-            fault = point.fault if point and point.process == WORKER else None
-            ended = tries.run(scene.step(endings, run), scene.moment, folder, fault)
+        fault = point.fault if point and point.process == WORKER else None
+        ended = tries.run(scene.step(endings, run), scene.moment, folder, fault)
         tasks = self._tasks(scene, slug)
         names = Names.of(ended.moments, **({"run_id": run.run_id, "slug": slug} if scene.own_run else {}))
         after = self.account.snapshot()
@@ -104,7 +116,7 @@ class Stage:
         journals = container.journals(self.containers)
         calls = {WORKER: ended.calls, CONTAINER: tuple(journals[0].calls()) if journals else ()}
         struck = ended.struck or any(journal.struck() for journal in journals)
-        return _Played(after, found, calls, ended, struck)
+        return _Played(after, found, tasks, calls, ended, struck)
 
     def _plan(self, scene: Scene, run: Run) -> dict[str, Ending]:
         assert scene.candidate is not None
@@ -113,14 +125,11 @@ class Stage:
             return {plan.name: tries.run(plan.step(self.endings, run), plan.moment, folder).ending}
 
     def _tasks(self, scene: Scene, slug: str) -> list[dict[str, Any]]:
-        """Those of this scene as they are at its end; whatever still runs is stopped after that."""
+        """Those of this scene; what has not ended by itself after a while counts as left running, and is stopped."""
         if not scene.own_run:
             return []
-        tasks = self.account.tasks(slug)
-        running = [task for task in tasks if task["lastStatus"] != "STOPPED"]
-        self.account.stop(running)
-        if running:
-            settled(self.account, slug)
+        tasks = settled(self.account, slug)
+        self.account.stop(task for task in tasks if task["lastStatus"] != "STOPPED")
         return tasks
 
     @contextmanager
@@ -136,6 +145,7 @@ class Stage:
 class _Played:
     after: Snapshot
     trace: Trace
+    tasks: Sequence[Mapping[str, Any]]
     calls: Mapping[str, Sequence[Call]]
     ended: tries.Ended
     struck: bool
@@ -154,11 +164,11 @@ def all_points(stage: Stage, names: set[str]) -> list[Point]:
 
 
 @contextmanager
-def stages(folder: Path, dataset: Path, count: int) -> Iterator[list[Stage]]:
+def stages(folder: Path, kept: Path, dataset: Path, count: int) -> Iterator[list[Stage]]:
     """Accounts of the sweep's own, up for as long as this lasts; this process works with the first one."""
     homes = [folder / f"account-{number}" for number in range(count)]
     try:
-        made = [Stage(Account(_up(home)), home) for home in homes]
+        made = [Stage(Account(_up(home)), home, kept) for home in homes]
         enter(made[0], dataset)
         pipeline.dags()  # before anything forks: every try then has all imports behind it
         yield made

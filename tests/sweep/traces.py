@@ -22,14 +22,17 @@ from tests.sweep.world import Snapshot
 
 NORMALISED = (
     "the moment of a try, where it stands in an object or mail: each try has one of its own, to the second exact",
-    "a SHA-256 that is that of another object in the bucket: it is read as that object's name, whose content is compared",
+    "a SHA-256 that is that of another object in the bucket: it is read as that object's name, and compared there",
     "the id and the slug of a training's run: each point has a run of its own",
-    "of a candidate's manifest, metrics.json and progress: `seconds`, `peak_memory_mb`, `peak_mb` (measured), "
-    "`created`, `updated` (the container's clock), `resumed_after` (it says that training was interrupted), and the "
-    "size of metrics.json, which holds them",
+    (
+        "of a candidate's manifest, metrics.json and progress: `seconds`, `peak_memory_mb`, `peak_mb` (measured), "
+        "`created`, `updated` (the container's clock), `resumed_after` (it says that training was interrupted), and "
+        "the size of metrics.json, which holds them"
+    ),
     "whether this try is the one that sent the mail, which is what the steps that mail return",
     "the boundaries between the parts of a mail, which the standard library draws at random",
 )
+GOOD = ("same", "repeated_mail_same_message_id")
 _MEASURED = {"seconds", "peak_memory_mb", "peak_mb", "created", "updated", "resumed_after"}
 _OF_TRAINING = re.compile(r"(checkpoints/mnist_model_\d{8}_\d{6}/(manifest|metrics)\.json|runs/[^/]+/progress/.*)")
 _HASH = re.compile(r"\b[0-9a-f]{64}\b")
@@ -144,26 +147,31 @@ def _ending(ending: Ending, by_hash: Mapping[str, str], names: Names) -> str:
     return _read(f"{ending.state} {value} {ending.events} {ending.error}", by_hash, names)
 
 
-def compare(reference: Trace, found: Trace, *, failed_tasks: int = 0) -> Verdict:
-    """How `found` differs from the undisturbed run; `failed_tasks` containers were killed, and replaced, on purpose."""
-    lost, doubled, repeated = _objects(reference, found)
-    if found.ending != reference.ending:
-        lost.append(f"ended with {found.ending[:300]!r}, expected {reference.ending[:300]!r}")
-    _compare_mails(reference, found, lost, doubled, repeated)
-    _compare_tasks(reference, found, failed_tasks, lost, doubled)
-    for word, differences in (("lost", lost), ("doubled", doubled), ("repeated_mail_same_message_id", repeated)):
-        if differences:
-            return Verdict(word, (*lost, *doubled, *repeated))
-    return Verdict("same")
+def compare(reference: Trace, found: Trace, *, struck_containers: int = 0) -> Verdict:
+    """How `found` differs from the undisturbed run, when so many containers were struck on purpose."""
+    missing, more, changed = _objects(reference, found)
+    no_mail, other_mail, repeated = _mails(reference, found)
+    no_task, more_tasks = _tasks(reference, found, struck_containers)
+    ended = [] if found.ending == reference.ending else [f"ended with {found.ending}, expected {reference.ending}"]
+    by_word = {
+        "lost": [*ended, *missing, *changed, *no_mail, *no_task],
+        "doubled": [*more, *other_mail, *more_tasks],
+        "repeated_mail_same_message_id": repeated,
+    }
+    word = next((word for word, differences in by_word.items() if differences), "same")
+    return Verdict(word, tuple(difference[:500] for differences in by_word.values() for difference in differences))
 
 
 def _objects(reference: Trace, found: Trace) -> tuple[list[str], list[str], list[str]]:
-    lost = [f"{key} is missing" for key in sorted(reference.objects.keys() - found.objects.keys())]
-    doubled = [f"{key} is there as well" for key in sorted(found.objects.keys() - reference.objects.keys())]
-    for key in sorted(reference.objects.keys() & found.objects.keys()):
-        if found.objects[key] != reference.objects[key]:
-            lost.append(f"{key} differs: {_first_difference(reference.objects[key], found.objects[key])}")
-    return lost, doubled, []
+    expected, came = reference.objects, found.objects
+    missing = [f"{key} is missing" for key in sorted(expected.keys() - came.keys())]
+    more = [f"{key} is there as well" for key in sorted(came.keys() - expected.keys())]
+    changed = [
+        f"{key} differs: {_first_difference(expected[key], came[key])}"
+        for key in sorted(expected.keys() & came.keys())
+        if expected[key] != came[key]
+    ]
+    return missing, more, changed
 
 
 def _first_difference(expected: str, found: str) -> str:
@@ -172,19 +180,18 @@ def _first_difference(expected: str, found: str) -> str:
     return f"{found[start : place + 60]!r}, expected {expected[start : place + 60]!r}"
 
 
-def _compare_mails(reference: Trace, found: Trace, lost: list[str], doubled: list[str], repeated: list[str]) -> None:
+def _mails(reference: Trace, found: Trace) -> tuple[list[str], list[str], list[str]]:
     expected, came = Counter(reference.mails), Counter(found.mails)
-    lost += [f"no mail {mail.identity} as expected" for mail in expected - came]
-    for mail in came - expected:
-        again = f"mail {mail.identity} came {came[mail]} times"
-        (repeated if mail in expected else doubled).append(again)
+    missing = [f"no mail {mail.identity} as expected" for mail in expected - came]
+    more = {mail: f"mail {mail.identity} came {came[mail]} times" for mail in came - expected}
+    repeated = [said for mail, said in more.items() if mail in expected]
+    return missing, [said for mail, said in more.items() if mail not in expected], repeated
 
 
-def _compare_tasks(reference: Trace, found: Trace, failed_tasks: int, lost: list[str], doubled: list[str]) -> None:
+def _tasks(reference: Trace, found: Trace, struck_containers: int) -> tuple[list[str], list[str]]:
     expected, came = Counter(reference.tasks), Counter(found.tasks)
-    lost += [f"no ECS task with {task}" for task in expected - came]
-    for task in (came - expected).elements():
-        if failed_tasks and task not in {"exit code 0", "exit code None"} and task.startswith("exit code"):
-            failed_tasks -= 1
-        else:
-            doubled.append(f"an ECS task more, {task}")
+    # A container that was struck may have failed, in which case another one came instead, or have been done already.
+    failed = [task for task in found.tasks if re.fullmatch(r"exit code [1-9]\d*", task)][:struck_containers]
+    came -= Counter(failed)
+    missing = [] if failed and not came else [f"no ECS task with {task}" for task in expected - came]
+    return missing, [f"an ECS task more, with {task}" for task in (came - expected).elements()]

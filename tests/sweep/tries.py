@@ -73,6 +73,7 @@ def in_child(work: Callable[[], None], log: Path) -> int:
     pid = os.fork()
     if pid == 0:
         code = 1
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         try:
             output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
             os.dup2(output, 1)

@@ -107,8 +107,12 @@ def _environment(task: Mapping[str, Any]) -> dict[str, str]:
     return {entry["name"]: entry["value"] for container in containers for entry in container.get("environment", [])}
 
 
-def settled(account: Account, slug: str, seconds: float = 5.0) -> list[dict[str, Any]]:
-    """The run's tasks, once none of them is on its way from ending to ended."""
+def settled(account: Account, slug: str, seconds: float = 20.0) -> list[dict[str, Any]]:
+    """The run's tasks, once all have ended or the time is up.
+
+    A step may succeed as soon as its checkpoint is committed, a moment before the container's process ends. A second
+    task that somebody started needs longer, or shows by having ended as well.
+    """
     deadline = time.monotonic() + seconds
     while True:
         tasks = account.tasks(slug)

@@ -31,6 +31,7 @@ def test_what_may_pass_on_its_own_deserves_a_retry(kind):
 @pytest.mark.parametrize(
     "kind",
     [
+        errors.AttestationRefused,
         errors.ConfigurationError,
         errors.ContainerFailed,
         errors.DataError,

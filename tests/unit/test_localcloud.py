@@ -22,7 +22,7 @@ from localcloud.stack import environment
 STATE = State(
     supervisor=ProcessId(1, "10"),
     emulator=ProcessId(2, "20"),
-    ports=Ports(aws=4566, smtp=2525),
+    ports=Ports(aws=4566, smtp=2525, emulator=4567),
     configuration={"images": {}},
     outputs={"Bucket": "b"},
 )

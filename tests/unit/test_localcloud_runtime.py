@@ -147,6 +147,24 @@ def test_an_exit_shows_at_once_when_the_output_was_read_and_a_little_later_when_
         time.sleep(0.05)
 
 
+def test_a_stop_leaves_time_to_fetch_the_last_words(engine: Engine) -> None:
+    code = (
+        "import signal, sys, time; signal.signal(signal.SIGTERM, lambda *_: sys.exit('bye')); print(1); time.sleep(60)"
+    )
+    container = engine.create(python(code))
+    container.start()
+    lines = container.log.read(follow=True)
+    next(lines)
+    stopping = threading.Thread(target=engine.stop, args=("one", 10))
+    stopping.start()
+    assert container.wait(10) == 1
+
+    assert stopping.is_alive()
+    assert [line.data for line in lines] == [b"bye\n"]
+    stopping.join(0.5)
+    assert not stopping.is_alive()
+
+
 def test_shutting_down_ends_every_container_side_by_side(engine: Engine) -> None:
     code = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf'); time.sleep(60)"
     containers = [engine.create(python(code, name=str(number))) for number in range(3)]

@@ -113,7 +113,7 @@ def test_a_failure_says_where_what_and_how_to_mend_it() -> None:
     for part in (mail.text, Page(mail.html).text):
         for expected in ("ValidationFailed", LABELS.problem, "To mend it", "correct the data set", "manual__1"):
             assert expected in part
-        assert "airflow dags clear mnist_training --run-id manual__1 --only-failed --yes" in part
+        assert "airflow dags clear mnist_training --run-id manual__1 --yes" in part
 
 
 def test_the_last_lines_of_the_log_are_shown_if_there_are_any() -> None:

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import io
-from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import pytest
 
-from mnist_tasks import inference
-from mnist_tasks.training.model import build_model, weights_file
+from mnist_tasks.training.model import build_model
 from tests.keras_reference import keras
 
 
@@ -72,50 +68,3 @@ def test_the_two_kernels_do_not_repeat_each_other(model: Any) -> None:
     # On a common scale: the same stream would give the same numbers.
     start = hidden.ravel()[: output.size] / np.abs(hidden).max()
     assert abs(np.corrcoef(start, output.ravel())[0, 1]) < 0.1
-
-
-def test_plain_keras_loads_the_weights_file(model: Any, tmp_path: Path) -> None:
-    path = tmp_path / "any.weights.h5"
-    path.write_bytes(weights_file(model))
-    plain = keras.Sequential(
-        [
-            keras.Input((28, 28)),
-            keras.layers.Flatten(),
-            keras.layers.Dense(128, activation="relu"),
-            keras.layers.Dropout(0.2),
-            keras.layers.Dense(10, activation="softmax"),
-        ]
-    )
-    plain.load_weights(path)
-    assert all(np.array_equal(a, b) for a, b in zip(plain.get_weights(), model.get_weights(), strict=True))
-
-
-@pytest.mark.filterwarnings("ignore:Skipping variable loading for optimizer")
-def test_our_own_model_loads_the_weights_file_after_training_of_its_own(model: Any, tmp_path: Path) -> None:
-    path = tmp_path / "any.weights.h5"
-    path.write_bytes(weights_file(model))
-    trained = build_model(seed=1)
-    trained.fit(np.zeros((2, 28, 28), np.float32), np.zeros(2), verbose=0)
-    trained.load_weights(path)
-    assert all(np.array_equal(a, b) for a, b in zip(trained.get_weights(), model.get_weights(), strict=True))
-
-
-def test_the_forward_pass_in_numpy_reads_the_weights_file_and_agrees_with_keras(model: Any) -> None:
-    images = np.random.RandomState(0).randint(0, 256, (20, 28, 28)).astype(np.uint8)
-    ours = inference.predict(inference.read_weights(weights_file(model)), images)
-    assert ours == pytest.approx(model.predict(images / np.float32(255), verbose=0), abs=1e-6)
-
-
-def test_the_same_weights_give_the_same_bytes_whatever_else_the_process_built(model: Any) -> None:
-    before = weights_file(model)
-    build_model(seed=1)
-    assert weights_file(build_model(seed=7)) == before
-
-
-def test_the_weights_file_holds_the_four_arrays_and_no_optimizer(model: Any) -> None:
-    trained = build_model(seed=1)
-    trained.fit(np.zeros((2, 28, 28), np.float32), np.zeros(2), verbose=0)
-    arrays: list[str] = []
-    with h5py.File(io.BytesIO(weights_file(trained))) as file:
-        file.visititems(lambda name, item: arrays.append(name) if isinstance(item, h5py.Dataset) else None)
-    assert arrays == [f"layers/{layer}/vars/{number}" for layer in ("dense", "dense_1") for number in (0, 1)]

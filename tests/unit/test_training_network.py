@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, astuple
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,8 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from mnist_tasks.training.model import build_model
-from mnist_tasks.training.network import Network
+from mnist_tasks.training.network import DROPOUT, Adam, Network
+from mnist_tasks.training.weights import initial_weights
 from tests.keras_reference import Floats, KerasSteps, as_keras_wants, digits
 
 
@@ -41,22 +43,27 @@ def lit_columns(examples: Any) -> NDArray[np.intp]:
     return np.flatnonzero(examples.pixels.any(axis=0))
 
 
-def test_300_steps_each_equal_kerass_own_from_the_same_state() -> None:
+def a_network(columns: NDArray[np.intp], learning_rate: float = 0.001) -> Network:
+    return Network(initial_weights(3), Adam(learning_rate), columns)
+
+
+@pytest.mark.parametrize("steps", [300, pytest.param(1000, marks=pytest.mark.long)])
+def test_each_of_many_steps_equals_kerass_own_from_the_same_state(steps: int) -> None:
     """The tolerance is that of float32 sums in another order. Free-running loops would drift apart."""
     examples = digits(32 * 30)
     columns = lit_columns(examples)
     assert len(columns) < 784 - 100
     reference = KerasSteps(build_model(seed=3))
-    network = Network(reference.model, columns)
+    network = a_network(columns)
     step, pixels = tf.function(network.step, autograph=False), network.pixels(examples)
-    powers, random = network.powers(range(1, 301)), np.random.RandomState(5)
+    rates, random = network.adam.rates(range(1, steps + 1)), np.random.RandomState(5)
     worst = 0.0
-    for number in range(300):
+    for number in range(steps):
         batch = random.permutation(len(examples.labels))[:32]
         kept = random.uniform(size=(32, 128)) >= 0.2
         put_state(network, columns, reference.state())
         labels = tf.constant(examples.labels[batch].astype(np.int32))
-        logits = step(tf.gather(pixels, batch), labels, tf.constant(kept), tf.constant(powers[number]))
+        logits = step(tf.gather(pixels, batch), labels, tf.constant(kept), tf.constant(rates[number]))
         images = as_keras_wants(examples)[batch]
         loss, probabilities = reference.step(tf.constant(images), labels, tf.constant(kept))
         worst = max(worst, largest_difference(network, columns, reference.state()))
@@ -78,48 +85,50 @@ def test_left_out_columns_are_those_that_keras_would_not_move_either() -> None:
 
 def test_logits_are_those_of_the_keras_model() -> None:
     examples = digits(50)
-    model = build_model(seed=3)
-    network = Network(model, lit_columns(examples))
+    network = a_network(lit_columns(examples))
     ours = tf.nn.softmax(network.logits(network.pixels(examples))).numpy()
     images = as_keras_wants(examples)
-    assert ours == pytest.approx(model.predict(images, verbose=0), abs=1e-6)
+    assert ours == pytest.approx(build_model(seed=3).predict(images, verbose=0), abs=1e-6)
 
 
-def test_weights_come_back_into_the_model_bit_for_bit_and_left_out_columns_keep_what_it_has() -> None:
+def test_weights_come_back_bit_for_bit_and_left_out_columns_as_they_started() -> None:
     columns = lit_columns(digits(50))
-    model, other = build_model(seed=3), build_model(seed=4)
-    Network(model, columns).write_into(other, Network(model, columns).values())
-    expected = [array.copy() for array in model.get_weights()]
+    start, other = initial_weights(3), initial_weights(4)
+    back = astuple(Network(start, Adam(0.001), columns).unpacked(Network(other, Adam(0.001), columns).values()))
+    expected = [array.copy() for array in astuple(other)]
     dark = np.setdiff1d(np.arange(784), columns)
-    expected[0][dark] = build_model(seed=4).get_weights()[0][dark]
-    assert all(np.array_equal(a, b) for a, b in zip(expected, other.get_weights(), strict=True))
+    expected[0][dark] = start.hidden_kernel[dark]
+    assert all(np.array_equal(a, b) for a, b in zip(expected, back, strict=True))
 
 
 def test_taken_values_do_not_follow_later_steps() -> None:
     examples = digits(32)
-    network = Network(build_model(seed=3), lit_columns(examples))
+    network = a_network(lit_columns(examples))
     taken = network.values()
     kept = [array.copy() for array in taken]
-    network.step(
-        network.pixels(examples),
-        tf.constant(examples.labels.astype(np.int32)),
-        tf.ones((32, 128), tf.bool),
-        tf.constant(network.powers(range(1, 2))[0]),
-    )
+    one_step(network, examples)
     assert all(np.array_equal(a, b) for a, b in zip(taken, kept, strict=True))
     assert not np.array_equal(network.values()[0], kept[0])
 
 
-def test_adam_is_the_models_own() -> None:
-    """Learning rate and betas come from the compiled model, not from constants beside it."""
+def one_step(network: Network, examples: Any) -> None:
+    labels, rate = tf.constant(examples.labels.astype(np.int32)), tf.constant(network.adam.rates(range(1, 2))[0])
+    network.step(network.pixels(examples), labels, tf.ones((32, 128), tf.bool), rate)
+
+
+def test_the_learning_rate_says_how_far_a_step_goes() -> None:
     examples = digits(32)
     moved = []
     for learning_rate in (0.001, 0.002):
-        model = build_model(seed=3, learning_rate=learning_rate)
-        network = Network(model, lit_columns(examples))
-        labels = tf.constant(examples.labels.astype(np.int32))
-        powers = tf.constant(network.powers(range(1, 2))[0])
+        network = a_network(lit_columns(examples), learning_rate)
         before = network.values()[1]
-        network.step(network.pixels(examples), labels, tf.ones((32, 128), tf.bool), powers)
+        one_step(network, examples)
         moved.append(np.abs(network.values()[1] - before).max())
     assert moved[1] == pytest.approx(2 * moved[0], rel=1e-3)
+
+
+def test_the_constants_are_kerass() -> None:
+    """Those of Adam by Keras's defaults, and the dropout of the model."""
+    model = build_model(3, learning_rate=0.003)
+    assert asdict(Adam(0.003)) == pytest.approx({name: model.optimizer.get_config()[name] for name in asdict(Adam(1))})
+    assert model.get_layer("dropout").rate == DROPOUT

@@ -1,0 +1,122 @@
+"""The sweep's eyes: what counts as the same, and what as lost or doubled."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from mnist_tasks.notify import Mail, build_message
+from tests.sweep.faults import Call
+from tests.sweep.pipeline import Ending
+from tests.sweep.points import points
+from tests.sweep.traces import Names, Trace, compare, trace
+from tests.sweep.world import Object
+
+FIRST = datetime(2026, 11, 24, 2, 0, tzinfo=UTC)
+LATER = FIRST + timedelta(minutes=5)
+NAMES = Names.of([FIRST, LATER])
+CANDIDATE = "checkpoints/mnist_model_20261124_020000"
+
+
+def stored(body: bytes, content_type: str = "application/json", **tags: str) -> Object:
+    return Object(body, hashlib.md5(body).hexdigest(), content_type, tuple(tags.items()))
+
+
+def mail(text: str = "hello", message_id: str = "<a@b>", date: datetime = FIRST) -> bytes:
+    content = Mail("subject", text, f"<p>{text}</p>")
+    return build_message(
+        content, sender="a@example.com", recipients=["b@example.com"], message_id=message_id, date=date
+    ).as_bytes()
+
+
+def task(code: int | None = 0, status: str = "STOPPED") -> dict[str, Any]:
+    return {"lastStatus": status, "containers": [{"exitCode": code}]}
+
+
+def left(*mails: bytes, tasks: tuple[Any, ...] = (), ending: Ending | None = None, **objects: Object) -> Trace:
+    return trace(objects, mails, tasks, ending or Ending("success", "value"), NAMES)
+
+
+def test_what_is_equal_is_the_same() -> None:
+    assert compare(left(mail(), a=stored(b"{}")), left(mail(), a=stored(b"{}"))).word == "same"
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        left(),
+        left(a=stored(b"[]")),
+        left(a=stored(b"{}", "text/plain")),
+        left(a=stored(b"{}", stage="candidate")),
+        left(a=stored(b"{}"), ending=Ending("failed", error="TemporaryError: no")),
+        left(a=stored(b"{}"), ending=Ending("success", "value", ("an event",))),
+    ],
+    ids=["missing", "content", "content type", "tags", "failed", "event"],
+)
+def test_whatever_a_reader_could_notice_is_lost_when_it_differs(found: Trace) -> None:
+    assert compare(left(a=stored(b"{}")), found).word == "lost"
+
+
+def test_an_object_a_mail_or_a_task_more_is_doubled() -> None:
+    reference = left(mail(), tasks=(task(),))
+
+    assert compare(reference, left(mail(), tasks=(task(),), a=stored(b""))).word == "doubled"
+    assert compare(reference, left(mail(), mail(message_id="<c@d>"), tasks=(task(),))).word == "doubled"
+    assert compare(reference, left(mail(), tasks=(task(), task()))).word == "doubled"
+    assert compare(reference, left(mail(), tasks=(task(), task(None, "RUNNING")))).word == "doubled"
+
+
+def test_a_mail_that_never_came_is_lost_and_the_same_one_twice_is_told_apart() -> None:
+    assert compare(left(mail()), left()).word == "lost"
+    assert compare(left(mail()), left(mail(), mail(date=LATER))).word == "repeated_mail_same_message_id"
+    assert compare(left(mail()), left(mail(), mail("other words"))).word == "doubled"
+
+
+def test_a_container_that_was_struck_may_be_replaced_once_or_have_been_done_already() -> None:
+    reference, replaced = left(tasks=(task(),)), left(tasks=(task(137), task()))
+
+    assert compare(reference, replaced, struck_containers=1).word == "same"
+    assert compare(reference, left(tasks=(task(137),)), struck_containers=1).word == "same"
+    assert compare(reference, replaced).word == "doubled"
+    assert compare(reference, left(tasks=(task(), task())), struck_containers=1).word == "doubled"
+    assert compare(reference, left(tasks=(task(137), task(137), task())), struck_containers=1).word == "doubled"
+    assert compare(reference, left(tasks=(task(137),))).word == "lost"
+
+
+def test_the_moments_of_the_tries_are_read_as_one_and_no_other_time_is() -> None:
+    def at(moment: datetime) -> Trace:
+        return left(a=stored(json.dumps({"created": moment.isoformat()}).encode()))
+
+    assert compare(at(FIRST), at(LATER)).word == "same"
+    assert compare(at(FIRST), at(LATER + timedelta(seconds=1))).word == "lost"
+
+
+def test_a_hash_is_read_as_the_object_that_it_is_of() -> None:
+    def chain(moment: datetime) -> Trace:
+        record = stored(moment.isoformat().encode())
+        return left(record=record, head=stored(record.sha256.encode()))
+
+    assert compare(chain(FIRST), chain(LATER)).word == "same"
+    wrong = left(record=stored(FIRST.isoformat().encode()), head=stored(b"0" * 64))
+    assert compare(chain(FIRST), wrong).word == "lost"
+
+
+def test_measured_values_are_left_out_of_training_records_and_of_nothing_else() -> None:
+    def at(key: str, seconds: float) -> Trace:
+        return left(**{key: stored(json.dumps({"seconds": seconds, "loss": 0.5}).encode())})
+
+    for key in (f"{CANDIDATE}/metrics.json", "runs/a-run/progress/mnist_model_20261124_020000.json"):
+        assert compare(at(key, 1), at(key, 2)).word == "same"
+    assert compare(at("checkpoints/champion.json", 1), at("checkpoints/champion.json", 2)).word == "lost"
+
+
+def test_calls_that_repeat_themselves_are_struck_at_three_of_them() -> None:
+    calls = [Call("ecs.RunTask", "", 1), *(Call("ecs.DescribeTasks", "", number) for number in range(1, 11))]
+
+    struck = {point.call for point in points("train", "worker", calls)}
+
+    assert struck == {calls[0], calls[1], calls[4], calls[6]}
