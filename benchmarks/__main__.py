@@ -1,9 +1,10 @@
 """`make bench`: is training as fast as we say, and the DAG around it?
 
-    python -m benchmarks [--only epoch container dags choosing] [--rounds 15] [--quick]
+    python -m benchmarks [--only epoch container progress dags choosing] [--rounds 15] [--quick]
 
 Prints tables and writes build/benchmarks.json: the figures that count, everything that was measured, and the machine.
-README.md beside this file says what each figure is.
+A ratio says how many times our CPU time another one took; the limit's is below 1. The progress's cost and those of the
+DAG are the other way round. README.md beside this file says what each figure is.
 """
 
 from __future__ import annotations
@@ -13,14 +14,27 @@ import json
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks import choosing, container, dags, epochs
+from benchmarks import choosing, container, dags, epochs, progress
 from benchmarks.measure import CPU, ROOT
 from benchmarks.ratios import Rounds, details, machine, median, ratio, table
 
 QUICK_IMAGES = 3200
+GROUPS = ("epoch", "container", "progress", "dags", "choosing")
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What was measured; empty what was not asked for."""
+
+    epochs: Rounds = ()
+    containers: Rounds = ()
+    progress: Rounds = ()
+    dags: Rounds = ()
+    choosing: Mapping[str, int] | None = None
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -31,41 +45,41 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logs.mkdir(parents=True, exist_ok=True)
     print(", ".join(f"{what} {value}" for what, value in where.items()))
     print(f"measuring on CPU {CPU}; CPU seconds as they come (wall-clock seconds in brackets)", flush=True)
-    epoch_rounds: Rounds = []
-    container_rounds: Rounds = []
-    if contenders := _contenders(options.only):
-        images = QUICK_IMAGES if options.quick else 60_000
-        rounds = 2 if options.quick else options.rounds
-        epoch_rounds = epochs.measure(contenders, rounds=rounds, images=images, logs=logs)
-    if "container" in options.only:
-        count, length = (1, 1) if options.quick else (options.container_rounds, 10)
-        container_rounds = container.measure(rounds=count, epochs=length, logs=logs)
-    dag_rounds: Rounds = []
-    if "dags" in options.only:
-        dag_rounds = dags.measure(rounds=1 if options.quick else options.dag_rounds, logs=logs)
-    calls = None
-    if "choosing" in options.only:
-        calls = choosing.measure((10, 1_000) if options.quick else (10, 100_000))
-    _print(epoch_rounds, container_rounds, dag_rounds, calls)
-    result = figures(epoch_rounds, container_rounds, dag_rounds, calls) | {
+    measured = _measure(options, logs)
+    _print(measured)
+    result = figures(measured) | {
         "quick": options.quick,
         "machine": where,
-        "epochs": details(epoch_rounds),
-        "containers": details(container_rounds),
-        "dags": details(dag_rounds),
+        "epochs": details(measured.epochs),
+        "containers": details(measured.containers),
+        "progress": details(measured.progress),
+        "dags": details(measured.dags),
     }
     options.output.write_text(json.dumps(result, indent=1) + "\n")
     print(f"\n{options.output} written; {time.monotonic() - started:.0f} s")
     return 0
 
 
+def _measure(options: argparse.Namespace, logs: Path) -> Measured:
+    quick, only = options.quick, options.only
+    rounds, images = (2, QUICK_IMAGES) if quick else (options.rounds, 60_000)
+    trainings, length = (1, 1) if quick else (options.container_rounds, 10)
+    contenders = _contenders(only)
+    return Measured(
+        epochs=epochs.measure(contenders, rounds=rounds, images=images, logs=logs) if contenders else (),
+        containers=container.measure(rounds=trainings, epochs=length, logs=logs) if "container" in only else (),
+        progress=progress.measure(rounds=trainings, epochs=length, logs=logs) if "progress" in only else (),
+        dags=dags.measure(rounds=1 if quick else options.dag_rounds, logs=logs) if "dags" in only else (),
+        choosing=choosing.measure((10, 1_000 if quick else 100_000)) if "choosing" in only else None,
+    )
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="How fast it is, and against what.")
-    groups = ["epoch", "container", "dags", "choosing"]
-    known = [*groups, *(name for name in epochs.LABELS if name != "ours")]
-    parser.add_argument("--only", nargs="+", choices=known, default=groups, help="what to measure")
+    known = [*GROUPS, *(name for name in epochs.LABELS if name != "ours")]
+    parser.add_argument("--only", nargs="+", choices=known, default=GROUPS, help="what to measure")
     parser.add_argument("--rounds", type=int, default=15, help="rounds of epochs (%(default)s)")
-    parser.add_argument("--container-rounds", type=int, default=5, help="rounds of containers, up to 16 (%(default)s)")
+    parser.add_argument("--container-rounds", type=int, default=5, help="rounds of trainings, up to 16 (%(default)s)")
     parser.add_argument("--dag-rounds", type=int, default=3, help="rounds of whole DAGs (%(default)s)")
     parser.add_argument(
         "--quick", action="store_true", help="a few images and rounds: does it work? Figures mean nothing"
@@ -80,24 +94,24 @@ def _contenders(only: Sequence[str]) -> list[str]:
     return ["ours", *(name for name in asked if name != "ours")] if asked else []
 
 
-def figures(
-    epoch_rounds: Rounds, container_rounds: Rounds, dag_rounds: Rounds, calls: Mapping[str, int] | None
-) -> dict[str, Any]:
+def figures(measured: Measured) -> dict[str, Any]:
     """The figures that count; None where it was not measured."""
-    tutorial = faster_tutorial(container_rounds)
+    containers, whole = measured.containers, measured.dags
+    tutorial = faster_tutorial(containers)
     return {
-        "epoch_vs_fit": _ratio(epoch_rounds, "fit", "ours"),
-        "epoch_vs_jax": _ratio(epoch_rounds, "jax_scan", "ours"),
-        "epoch_vs_limit": _ratio(epoch_rounds, "limit", "ours"),
-        "container_vs_tutorial": _ratio(container_rounds, tutorial, container.CONTAINER),
-        "peak_mb": _peak(container_rounds, container.CONTAINER),
-        "peak_mb_tutorial": _peak(container_rounds, tutorial),
-        "dag_vs_tutorial": _ratio(dag_rounds, dags.DAG, dags.TUTORIAL, "wall"),
-        "dag_vs_tutorial_cpu": _ratio(dag_rounds, dags.DAG, dags.TUTORIAL),
-        "make_run_vs_tutorial": _ratio(dag_rounds, dags.MAKE_RUN, dags.TUTORIAL, "wall"),
-        "dag_vs_noop": _ratio(dag_rounds, dags.DAG_ALONE, dags.NOOP_ALONE, "wall"),
-        "dag_vs_noop_cpu": _ratio(dag_rounds, dags.DAG_ALONE, dags.NOOP_ALONE),
-        "choose_calls": calls,
+        "epoch_vs_fit": _ratio(measured.epochs, "fit", "ours"),
+        "epoch_vs_jax": _ratio(measured.epochs, "jax_scan", "ours"),
+        "epoch_vs_limit": _ratio(measured.epochs, "limit", "ours"),
+        "container_vs_tutorial": _ratio(containers, tutorial, container.CONTAINER),
+        "peak_mb": _peak(containers, container.CONTAINER),
+        "peak_mb_tutorial": _peak(containers, tutorial),
+        "progress_cost": _ratio(measured.progress, progress.TOLD, progress.QUIET),
+        "dag_vs_tutorial": _ratio(whole, dags.DAG, dags.TUTORIAL, "wall"),
+        "dag_vs_tutorial_cpu": _ratio(whole, dags.DAG, dags.TUTORIAL),
+        "make_run_vs_tutorial": _ratio(whole, dags.MAKE_RUN, dags.TUTORIAL, "wall"),
+        "dag_vs_noop": _ratio(whole, dags.DAG_ALONE, dags.NOOP_ALONE, "wall"),
+        "dag_vs_noop_cpu": _ratio(whole, dags.DAG_ALONE, dags.NOOP_ALONE),
+        "choose_calls": measured.choosing,
     }
 
 
@@ -115,19 +129,22 @@ def _peak(rounds: Rounds, name: str) -> float | None:
     return round(median(rounds, name, "peak_mb"), 1) if rounds else None
 
 
-def _print(epoch_rounds: Rounds, container_rounds: Rounds, dag_rounds: Rounds, calls: Mapping[str, int] | None) -> None:
-    if epoch_rounds:
-        print(f"\nOne epoch, median of {len(epoch_rounds)} rounds:\n")
-        print("\n".join(table(epoch_rounds, epochs.LABELS, "ours", memory=False)))
-    if container_rounds:
-        print(f"\nFrom start to saved weights, median of {len(container_rounds)} rounds:\n")
-        print("\n".join(table(container_rounds, container.LABELS, container.CONTAINER, memory=True)))
-    if dag_rounds:
-        print(f"\nWhole DAGs, median of {len(dag_rounds)} rounds:\n")
-        print("\n".join(dags.table(dag_rounds)))
-    if calls:
+def _print(measured: Measured) -> None:
+    if rounds := measured.epochs:
+        print(f"\nOne epoch, median of {len(rounds)} rounds:\n")
+        print("\n".join(table(rounds, epochs.LABELS, "ours", memory=False)))
+    if rounds := measured.containers:
+        print(f"\nFrom start to saved weights, median of {len(rounds)} rounds:\n")
+        print("\n".join(table(rounds, container.LABELS, container.CONTAINER, memory=True)))
+    if rounds := measured.progress:
+        cost = ratio(rounds, progress.TOLD, progress.QUIET)
+        print(f"\nTelling progress and saving the resume state: {cost} times the CPU seconds of training without")
+    if rounds := measured.dags:
+        print(f"\nWhole DAGs, median of {len(rounds)} rounds:\n")
+        print("\n".join(dags.table(rounds)))
+    if measured.choosing:
         print("\nS3 calls to choose the best of a run, by checkpoints in the bucket: ", end="")
-        print(", ".join(f"{count} with {int(objects):,}" for objects, count in calls.items()))
+        print(", ".join(f"{count} with {int(objects):,}" for objects, count in measured.choosing.items()))
 
 
 if __name__ == "__main__":

@@ -40,8 +40,8 @@ LABELS: Mapping[str, str] = {
 def measure(*, rounds: int, epochs: int, logs: Path) -> list[Mapping[str, Usage]]:
     """Usage of container and tutorial for each round; in the first one also of the tutorial with all of its threads."""
     data = mnist_file()
-    with _cloud() as cloud:
-        storage, layout, jobs = _jobs(cloud, rounds, epochs)
+    with local_cloud() as cloud:
+        storage, layout, jobs = plan_jobs(cloud, rounds, epochs)
         return [
             _round(number, rounds, cloud=cloud, storage=storage, layout=layout, job=job, data=data, logs=logs)
             for number, job in enumerate(jobs, start=1)
@@ -64,7 +64,7 @@ def _round(
             [sys.executable, "-m", "mnist_tasks.training"],
             logs / "container.log",
             one_cpu=True,
-            **_container_environment(cloud),
+            **container_environment(cloud),
             **job.to_environment(),
         ),
         TUTORIAL: tutorial(data, logs, one_cpu=True),
@@ -85,7 +85,7 @@ def tutorial(data: Path, logs: Path, *, one_cpu: bool) -> Usage:
 
 
 @contextmanager
-def _cloud() -> Iterator[localcloud.Cloud]:
+def local_cloud() -> Iterator[localcloud.Cloud]:
     """A cloud of its own, gone afterwards."""
     with tempfile.TemporaryDirectory() as home:
         try:
@@ -94,12 +94,13 @@ def _cloud() -> Iterator[localcloud.Cloud]:
             localcloud.down(home)
 
 
-def _container_environment(cloud: localcloud.Cloud) -> Mapping[str, str]:
+def container_environment(cloud: localcloud.Cloud) -> Mapping[str, str]:
+    """What a container has there, without its job."""
     aws = {name: value for name, value in cloud.environment.items() if name.startswith("AWS_")}
     return {**localcloud.default_images()[TRAINER_IMAGE].environment, **aws}
 
 
-def _jobs(cloud: localcloud.Cloud, rounds: int, epochs: int) -> tuple[Storage, Layout, tuple[TrainingJob, ...]]:
+def plan_jobs(cloud: localcloud.Cloud, rounds: int, epochs: int) -> tuple[Storage, Layout, tuple[TrainingJob, ...]]:
     """A candidate for each round, as a run of the pipeline plans them; the data set is in the bucket."""
     settings = Settings.from_environment(cloud.environment)
     client = boto3.client("s3", **cloud.client_arguments)

@@ -167,7 +167,7 @@ def test_a_host_that_is_lost_with_scheduler_and_workers_costs_neither_the_task_n
 
 
 def test_a_training_that_is_cleared_while_it_runs_stops_its_task_and_goes_on_from_there(trigger):
-    run = trigger()
+    run = trigger(epochs=20)
     run.await_training()
 
     run.clear(["train"])

@@ -24,7 +24,6 @@ from tests.container import LAYOUT, ROOT, job_for
 from tests.ecs_tasks import control, poll
 from tests.tries import Try
 
-EPOCHS = 10
 # Not a byte can be written to any file; what would have to be is lost with an error, as on a full disk.
 NO_DISK = """
 import resource, runpy, signal
@@ -79,17 +78,17 @@ class Training:
 @pytest.fixture
 def new_training(
     workers: None, cloud: localcloud.Cloud, aws: Callable[[str], Any], mnist_file: bytes, tmp_path: Path
-) -> Iterator[Callable[[], Training]]:
+) -> Iterator[Callable[..., Training]]:
     """Makes steps that train the same job, but for the candidate's name."""
     storage = Storage(aws("s3"), cloud.environment["MNIST_BUCKET"])
     sha256 = sha256_of(mnist_file)
     storage.put(LAYOUT.dataset(sha256), mnist_file)
     made: list[Training] = []
 
-    def make() -> Training:
+    def make(epochs: int = 10) -> Training:
         number = uuid.uuid4().int % 10**6
         names = {"run": f"run-{uuid.uuid4().hex[:8]}", "candidate": f"mnist_model_20260102_{number:06}"}
-        job = job_for(storage.bucket, dataset_sha256=sha256, epochs=EPOCHS, **names)
+        job = job_for(storage.bucket, dataset_sha256=sha256, epochs=epochs, **names)
         (folder := tmp_path / names["run"]).mkdir()
         made.append(Training(job, storage, aws("ecs"), cloud, folder))
         return made[-1]
@@ -99,12 +98,8 @@ def new_training(
         assert {task["lastStatus"] for task in training.tasks()} == {"STOPPED"}
 
 
-@pytest.fixture
-def training(new_training: Callable[[], Training]) -> Training:
-    return new_training()
-
-
-def test_training_needs_no_disk(training: Training) -> None:
+def test_training_needs_no_disk(new_training: Callable[..., Training]) -> None:
+    training = new_training()
     known = training.ecs.describe_task_definition(taskDefinition=training.cloud.environment["MNIST_TASK_DEFINITION"])
     (container,) = known["taskDefinition"]["containerDefinitions"]
     variables = {"PYTHONPATH": str(ROOT), "HOME": "/nowhere", "TMPDIR": "/nowhere"}
@@ -125,7 +120,7 @@ def test_training_needs_no_disk(training: Training) -> None:
 
 
 def test_spot_interrupts_then_has_no_capacity_and_the_last_try_ends_in_the_same_bits_on_demand(
-    new_training: Callable[[], Training], cloud: localcloud.Cloud
+    new_training: Callable[..., Training], cloud: localcloud.Cloud
 ) -> None:
     undisturbed, training = new_training(), new_training()
     assert undisturbed.attempt().run()["error"] is None
@@ -155,9 +150,10 @@ def test_spot_interrupts_then_has_no_capacity_and_the_last_try_ends_in_the_same_
 
 
 def test_a_worker_that_froze_and_comes_back_costs_its_successor_a_try_and_the_training_nothing(
-    training: Training,
+    new_training: Callable[..., Training],
 ) -> None:
     """Airflow ends the old worker as it would if a person had killed the step, so it stops the task."""
+    training = new_training(epochs=25)  # enough for the successor to start
     old = training.attempt(1)
     process = old.start()
     training.await_epoch()

@@ -113,10 +113,11 @@ def test_killed_between_epochs_it_goes_on_and_ends_in_the_same_bits(
 
 
 @pytest.mark.long
+@pytest.mark.timeout(1800)
 def test_a_full_run_killed_at_every_epochs_end_and_in_between_ends_in_the_same_bits(
     environment: dict[str, str], storage: Storage, job: TrainingJob, whole_run: Callable[[int], str]
 ) -> None:
-    """Ten epochs: inside the first one, then at each end; and another run at five moments between one end and the next."""
+    """Ten epochs: inside the first one and at each end; and another run at five moments in between."""
     uninterrupted = whole_run(10)
     at_ends = job.model_copy(update={"epochs": 10})
     for batch in (1, 30, 1000):

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 from tests.sweep.faults import Call, Fault
 
-# A call that is made again and again (polling, progress) is struck at three of them. Not at the very last ones: how many
-# there are is a matter of time, and to die after the last is to die before the call that comes then, which is struck.
+# A call that is made again and again (polling, progress) is struck at three of them. Not at the very last ones: how
+# many there are is a matter of time, and to die after the last is to die before the call that comes then, which is
+# struck.
 _SEVERAL = 3
 WORKER, CONTAINER = "worker", "container"
 

@@ -11,6 +11,7 @@ import pytest
 
 from benchmarks import __main__ as bench
 from benchmarks import seeds
+from benchmarks.__main__ import Measured
 from benchmarks.measure import CPU, Usage, Worker, pinned, run_to_end
 from benchmarks.ratios import Ratio, ratio, table
 
@@ -31,17 +32,22 @@ def test_a_ratio_counts_only_rounds_in_which_both_were_measured() -> None:
 
 
 def test_the_figures_are_those_of_the_rounds() -> None:
-    epochs = [usages(ours=0.5, fit=3, jax_scan=0.6, limit=0.4)]
-    containers = [usages(container=5, tutorial=30, tutorial_all_cpus=40)]
-    whole = [usages(dag=20, dag_alone=12, make_run=15, noop=11, noop_alone=10, tutorial=30)]
     calls = {"10": 3, "100000": 3}
-    assert bench.figures(epochs, containers, whole, calls) == {
+    measured = Measured(
+        epochs=[usages(ours=0.5, fit=3, jax_scan=0.6, limit=0.4)],
+        containers=[usages(container=5, tutorial=30, tutorial_all_cpus=40)],
+        progress=[usages(told_and_saved=5.05, neither=5)],
+        dags=[usages(dag=20, dag_alone=12, make_run=15, noop=11, noop_alone=10, tutorial=30)],
+        choosing=calls,
+    )
+    assert bench.figures(measured) == {
         "epoch_vs_fit": 6,
         "epoch_vs_jax": 1.2,
         "epoch_vs_limit": 0.8,
         "container_vs_tutorial": 6,
         "peak_mb": 500,
         "peak_mb_tutorial": 3000,
+        "progress_cost": 1.01,
         "dag_vs_tutorial": 0.667,
         "dag_vs_tutorial_cpu": 0.667,
         "make_run_vs_tutorial": 0.5,
@@ -57,15 +63,13 @@ def test_a_ratio_can_be_that_of_another_figure_than_cpu_time() -> None:
 
 
 def test_the_tutorial_counts_in_its_faster_setting() -> None:
-    figures = bench.figures(
-        [], [usages(container=5, tutorial=30, tutorial_all_cpus=20), usages(container=5, tutorial=30)], [], None
-    )
-    assert figures["container_vs_tutorial"] == 4
+    rounds = [usages(container=5, tutorial=30, tutorial_all_cpus=20), usages(container=5, tutorial=30)]
+    assert bench.figures(Measured(containers=rounds))["container_vs_tutorial"] == 4
 
 
 def test_what_was_not_measured_has_no_figure() -> None:
-    assert set(bench.figures([], [], [], None).values()) == {None}
-    assert bench.figures([usages(ours=1, limit=0.5)], [], [], None)["epoch_vs_fit"] is None
+    assert set(bench.figures(Measured()).values()) == {None}
+    assert bench.figures(Measured(epochs=[usages(ours=1, limit=0.5)]))["epoch_vs_fit"] is None
 
 
 def test_the_table_has_a_line_for_everybody_and_a_ratio_for_all_but_ours() -> None:

@@ -10,6 +10,8 @@ import pytest
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from mnist_tasks.dataset import Dataset
+from mnist_tasks.training.examples import Examples
 from mnist_tasks.training.model import build_model
 from mnist_tasks.training.network import DROPOUT, Adam, Network
 from mnist_tasks.training.weights import initial_weights
@@ -47,12 +49,23 @@ def a_network(columns: NDArray[np.intp], learning_rate: float = 0.001) -> Networ
     return Network(initial_weights(3), Adam(learning_rate), columns)
 
 
-@pytest.mark.parametrize("steps", [300, pytest.param(1000, marks=pytest.mark.long)])
-def test_each_of_many_steps_equals_kerass_own_from_the_same_state(steps: int) -> None:
-    """The tolerance is that of float32 sums in another order. Free-running loops would drift apart."""
-    examples = digits(32 * 30)
+def test_300_steps_each_equal_kerass_own_from_the_same_state() -> None:
+    assert len(lit_columns(digits(32 * 30))) < 784 - 100
+    each_step_equals_kerass(digits(32 * 30), steps=300)
+
+
+@pytest.mark.long
+def test_1000_steps_on_mnist_each_equal_kerass_own_from_the_same_state(mnist: Dataset) -> None:
+    each_step_equals_kerass(Examples(mnist.x_train.reshape(-1, 784), mnist.y_train), steps=1000)
+
+
+def each_step_equals_kerass(examples: Examples, steps: int) -> None:
+    """The tolerance is that of float32 sums in another order. Free-running loops would drift apart.
+
+    One thing could break it that is no error: relu's input so close to 0 that the two sums have different signs. It
+    does not happen in these steps; in a thousand on the synthetic digits it does, once.
+    """
     columns = lit_columns(examples)
-    assert len(columns) < 784 - 100
     reference = KerasSteps(build_model(seed=3))
     network = a_network(columns)
     step, pixels = tf.function(network.step, autograph=False), network.pixels(examples)
@@ -64,7 +77,7 @@ def test_each_of_many_steps_equals_kerass_own_from_the_same_state(steps: int) ->
         put_state(network, columns, reference.state())
         labels = tf.constant(examples.labels[batch].astype(np.int32))
         logits = step(tf.gather(pixels, batch), labels, tf.constant(kept), tf.constant(rates[number]))
-        images = as_keras_wants(examples)[batch]
+        images = as_keras_wants(Examples(examples.pixels[batch], examples.labels[batch]))
         loss, probabilities = reference.step(tf.constant(images), labels, tf.constant(kept))
         worst = max(worst, largest_difference(network, columns, reference.state()))
         assert tf.nn.softmax(logits).numpy() == pytest.approx(probabilities.numpy(), abs=5e-6)
