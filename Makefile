@@ -1,6 +1,6 @@
 # One place for everything that people and CI run. `make help` lists it.
 .DEFAULT_GOAL := help
-.PHONY: help run up down test long lint lock bench seeds sweep clean
+.PHONY: help run up down test long lint lock bench seeds sweep soak clean
 
 PYTHON ?= python3
 RUN = .venv/bin/python
@@ -34,7 +34,7 @@ lint: .environment-dev ## style, types, direction of imports
 lock: .environment ## recompile the lock files; ARGS=--upgrade takes newer versions
 	@$(RUN) -m tools.lock $(ARGS)
 
-bench: .environment ## how fast training is, and against what (10 minutes); ARGS=--quick only tries it out
+bench: .environment ## how fast it is, and against what (15 minutes); ARGS=--quick only tries it out
 	@$(RUN) -m benchmarks $(ARGS)
 
 seeds: .environment ## its accuracy over 20 seeds against Keras fit (20 minutes); stopped, it goes on where it was
@@ -42,6 +42,9 @@ seeds: .environment ## its accuracy over 20 seeds against Keras fit (20 minutes)
 
 sweep: .environment-dev ## strike every call of every step and compare what is left (25 minutes); ARGS="--step promote --fault killed" sweeps a part, --resume goes on
 	@$(RUN) -m tests.sweep $(ARGS)
+
+soak: .environment-dev ## a year of nights: does anything grow? (an hour); stopped, it goes on where it was
+	@$(RUN) -m tests.soak $(ARGS)
 
 clean: down ## remove environments, local state and results (downloads in pip's and uv's own caches stay)
 	rm -rf .venv .venv-cloud .venv-bench-* .localcloud .airflow .cache build
