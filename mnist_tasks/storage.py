@@ -161,6 +161,30 @@ class Storage:
         except ClientError:
             raise _no_bucket(self.bucket) from cause
 
+    def keys(self, prefix: str, *, after: str = "", most: int | None = None) -> Iterator[str]:
+        """The keys below `prefix` in ascending order, read as they are asked for.
+
+        For looking around only: what a step relies on is named by a manifest.
+
+        Args:
+            prefix: How the keys begin.
+            after: Leave out this key and those before it.
+            most: Stop after so many.
+        """
+        yield from (entry["Key"] for page in self._pages(prefix, most, StartAfter=after) for entry in page["Contents"])
+
+    def folders(self, prefix: str, *, most: int) -> list[str]:
+        """The first `most` names between `prefix` and the next slash, in ascending order, each with its prefix."""
+        pages = self._pages(prefix, most, Delimiter="/")
+        return [entry["Prefix"].removesuffix("/") for page in pages for entry in page["CommonPrefixes"]]
+
+    def _pages(self, prefix: str, most: int | None, **options: str) -> Iterator[dict[str, Any]]:
+        paginator: Any = self.client.get_paginator("list_objects_v2")
+        limits = {"MaxItems": most, "PageSize": min(most, 1000)} if most else {}
+        with self._explained(prefix):
+            for page in paginator.paginate(Bucket=self.bucket, Prefix=prefix, PaginationConfig=limits, **options):
+                yield {"Contents": [], "CommonPrefixes": []} | page
+
     @contextmanager
     def _explained(self, key: str) -> Iterator[None]:
         try:
@@ -170,7 +194,7 @@ class Storage:
         except (NoCredentialsError, ParamValidationError) as error:
             raise ConfigurationError(
                 f"S3 cannot be asked for {self.uri(key)}: {error}",
-                mend="check the Airflow connection aws_default, or AWS_... in the environment",
+                mend="check the Airflow connection aws_default, or AWS_... in the environment (on a laptop: make up)",
             ) from error
         except (BotoCoreError, OSError) as error:
             endpoint = self.client.meta.endpoint_url
