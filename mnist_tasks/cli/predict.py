@@ -98,7 +98,7 @@ def view(reading: Reading) -> RenderableType:
         styled(sure + known[right], "bold"),
         "",
         _side_by_side(_Shades(reading.image), _bars(reading)),
-        styled(f"\nread by {service.champion.name}, released by decision {service.decision.sequence}", "dim"),
+        styled(f"\nread by {service.champion.name}, put into service by decision {service.decision.sequence}", "dim"),
         styled(f"weights verified: SHA-256 {service.final.weights.sha256}", "dim"),
     )
 

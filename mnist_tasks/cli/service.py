@@ -79,7 +79,7 @@ def history_view(links: list[Link], place: Place) -> RenderableType:
     if not links:
         return styled(f"Nothing was decided in {place.name}: {FIRST_RUN}.", "")
     table = terminal.table(
-        "no.", "when (UTC)", "outcome", "accuracy", "champion from then on", right=("no.", "accuracy")
+        "no.", "when (UTC)", "outcome", "accuracy", "champion from then on, run, reason", right=("no.", "accuracy")
     )
     for link in links:
         decision = link.decision
@@ -95,7 +95,7 @@ def history_view(links: list[Link], place: Place) -> RenderableType:
 
 def _champion(decision: Decision) -> Text:
     text = styled(f"{decision.champion_after or 'none'}\n", "bold" if decision.changes_champion else "dim")
-    text.append(f"{'by' if decision.changes_champion else 'after'} {decision.run}: {terminal.printable(why(decision))}")
+    text.append(f"{decision.run}\n{terminal.printable(why(decision))}")
     return text
 
 

@@ -33,7 +33,7 @@ def show(place: Place, slug: str) -> tuple[dict[str, Any], RenderableType]:
         return {"run": slug, "decision": decision.model_dump(mode="json")}, _rollback(decision)
     if decision:
         data = report.collect(storage, layout, slug)
-        return report.to_dict(data, plots={}), _decided(data)
+        return report.to_dict(data, plots={}), decided_view(data)
     plan = read_plan(storage, layout, slug)
     found = states.read_states(storage, layout, plan)
     content = {
@@ -45,7 +45,8 @@ def show(place: Place, slug: str) -> tuple[dict[str, Any], RenderableType]:
     return content, _open(plan, found)
 
 
-def _decided(data: ReportData) -> RenderableType:
+def decided_view(data: ReportData) -> RenderableType:
+    """A decided run, for people."""
     decision = data.decision
     low, high = data.accuracy_interval
     accuracy = f"{percent(data.evaluation.accuracy)} on {data.evaluation.images:,} test images"
@@ -75,14 +76,14 @@ def _plan(plan: Plan) -> list[tuple[str, str]]:
         ("run id", plan.run_id),
         ("planned", f"{terminal.when(plan.created)} UTC"),
         ("training", f"{len(plan.jobs)} candidates, {how}, seed {plan.seed}"),
-        ("rule", config.release_rule.replace("_", " ")),
+        ("release rule", config.release_rule.replace("_", " ")),
     ]
 
 
 def _candidates(data: ReportData) -> Table:
     """Side by side; the star marks the one that the decision is about."""
     table = terminal.table(
-        "candidate", "seed", "rate", "best", "val acc", "val loss", "took", right=("seed", "rate", "best", "took")
+        "candidate", "seed", "rate", "best", "val acc", "loss", "took", right=("seed", "rate", "best", "took")
     )
     for manifest in data.manifests:
         chosen = manifest.name == data.best.name

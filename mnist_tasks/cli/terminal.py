@@ -51,10 +51,9 @@ def outcome(name: str) -> Text:
     return styled(name.replace("_", " "), OUTCOME_STYLES.get(name, ""))
 
 
-def table(*columns: str, right: tuple[str, ...] = (), title: str = "") -> Table:
+def table(*columns: str, right: tuple[str, ...] = ()) -> Table:
     """A table without lines; the columns named in `right` hold numbers."""
-    made = Table(box=None, padding=(0, 2, 0, 0), header_style="bold", title=title or None, title_justify="left")
-    made.title_style = "bold"
+    made = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
         made.add_column(column, justify="right" if column in right else "left", overflow="fold")
     return made
@@ -62,7 +61,7 @@ def table(*columns: str, right: tuple[str, ...] = (), title: str = "") -> Table:
 
 def facts(*rows: tuple[str, str | Text]) -> Table:
     """Names and values, a line each."""
-    made = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
+    made = Table(box=None, pad_edge=False, show_header=False)
     made.add_column(style="bold", no_wrap=True)
     made.add_column(overflow="fold")
     for name, value in rows:
