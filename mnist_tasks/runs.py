@@ -50,7 +50,7 @@ def newest_plans(storage: Storage, layout: Layout, *, now: datetime) -> Iterator
 def _claimed_names(storage: Storage, layout: Layout, now: datetime) -> Iterator[str]:
     """Newest first, though S3 lists in ascending order only: window by window, each twice as far back."""
     prefix = layout.run("names", "mnist_model_")
-    oldest = next(storage.keys(prefix, most=1), None)
+    oldest = next(storage.keys(prefix, page=1), None)
     end = None
     for begin in (layout.claim(candidate_name(now - timedelta(days=2**n))) for n in range(_WINDOWS)):
         if oldest is None or (end is not None and end < oldest):

@@ -161,29 +161,27 @@ class Storage:
         except ClientError:
             raise _no_bucket(self.bucket) from cause
 
-    def keys(self, prefix: str, *, after: str = "", most: int | None = None) -> Iterator[str]:
-        """The keys below `prefix` in ascending order, read as they are asked for.
+    def keys(self, prefix: str, *, after: str = "", page: int = 1000) -> Iterator[str]:
+        """The keys below `prefix` in ascending order, from the first one after `after` on, read as they are asked for.
 
-        For looking around only: what a step relies on is named by a manifest.
-
-        Args:
-            prefix: How the keys begin.
-            after: Leave out this key and those before it.
-            most: Stop after so many.
+        For looking around only: what a step relies on is named by a manifest. `page`: how many one request asks for.
         """
-        yield from (entry["Key"] for page in self._pages(prefix, most, StartAfter=after) for entry in page["Contents"])
+        place = {"StartAfter": after} if after else {}
+        while True:
+            answer = self._list(prefix, MaxKeys=page, **place)
+            yield from (entry["Key"] for entry in answer.get("Contents", []))
+            if not answer["IsTruncated"]:
+                return
+            place = {"ContinuationToken": answer["NextContinuationToken"]}
 
     def folders(self, prefix: str, *, most: int) -> list[str]:
-        """The first `most` names between `prefix` and the next slash, in ascending order, each with its prefix."""
-        pages = self._pages(prefix, most, Delimiter="/")
-        return [entry["Prefix"].removesuffix("/") for page in pages for entry in page["CommonPrefixes"]]
+        """Of what begins with `prefix`, the names up to the next slash: the first `most` (1,000 is S3's limit)."""
+        answer = self._list(prefix, Delimiter="/", MaxKeys=most)
+        return [entry["Prefix"].removesuffix("/") for entry in answer.get("CommonPrefixes", [])]
 
-    def _pages(self, prefix: str, most: int | None, **options: str) -> Iterator[dict[str, Any]]:
-        paginator: Any = self.client.get_paginator("list_objects_v2")
-        limits = {"MaxItems": most, "PageSize": min(most, 1000)} if most else {}
+    def _list(self, prefix: str, **options: Any) -> Any:
         with self._explained(prefix):
-            for page in paginator.paginate(Bucket=self.bucket, Prefix=prefix, PaginationConfig=limits, **options):
-                yield {"Contents": [], "CommonPrefixes": []} | page
+            return self.client.list_objects_v2(Bucket=self.bucket, Prefix=prefix, **options)
 
     @contextmanager
     def _explained(self, key: str) -> Iterator[None]:

@@ -138,9 +138,7 @@ def rollback(
     *,
     to: Annotated[str, typer.Option(help="The final to put back into service: mnist_model_..._final.")],
     reason: Annotated[str, typer.Option(help="Why; it stays in the record for good.")],
-    airflow_url: Annotated[
-        str | None, typer.Option(help="Airflow's URL.", show_default="MNIST_AIRFLOW_URL")
-    ] = None,
+    airflow_url: Annotated[str | None, typer.Option(help="Airflow's URL.", show_default="MNIST_AIRFLOW_URL")] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Stay until it is done.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     as_json: Json = False,

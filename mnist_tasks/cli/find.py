@@ -67,7 +67,7 @@ def _beginning_with(place: Place, beginning: str, *, most: int) -> list[str]:
 def _unknown(place: Place, text: str) -> MnistError:
     known = _beginning_with(place, "", most=_LISTED)
     wanted = slug_beginning(text)
-    alike = get_close_matches(wanted, known, n=_SHOWN, cutoff=0.5) or [s for s in known if wanted in s][:_SHOWN]
+    alike = [s for s in known if wanted in s][:_SHOWN] or get_close_matches(wanted, known, n=_SHOWN, cutoff=0.5)
     if not known:
         return NotFoundError(f"no run in {place.name}", mend=FIRST_RUN)
     mend = f"did you mean {' or '.join(alike)}?" if alike else "mnist runs lists the newest ones"

@@ -62,15 +62,12 @@ def test_a_picture_without_a_digit_is_refused(picture):
         as_mnist(picture)
 
 
-@pytest.mark.parametrize("shape", [(1, 40), (40, 1), (2, 2)])
+@pytest.mark.parametrize("shape", [(1, 40), (40, 1), (3, 3)])
 def test_no_shape_is_too_odd_to_be_placed(shape):
     picture = np.zeros(shape, np.uint8)
     picture[-1, -1] = 255
 
-    try:
-        assert as_mnist(picture).shape == (28, 28)
-    except DataError as error:
-        assert "no digit to see" in error.problem
+    assert as_mnist(picture).shape == (28, 28)
 
 
 def on_paper(image, random):
@@ -151,7 +148,9 @@ def test_a_pickle_in_an_array_is_not_opened(tmp_path):
 def test_a_header_that_declares_more_than_there_is_costs_no_memory(tmp_path):
     path = tmp_path / "digit.npy"
     with path.open("wb") as file:
-        np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": (1 << 20, 1 << 20)})
+        np.lib.format.write_array_header_1_0(
+            file, {"descr": "|u1", "fortran_order": False, "shape": (1 << 20, 1 << 20)}
+        )
 
     with pytest.raises(DataError, match="cannot be read"):
         read_picture(path)
