@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 import pytest
 
 from mnist_tasks.layout import run_slug
-from tests.e2e.airflow import DEADLINE, Api, eventually, started, states
+from tests.e2e.airflow import DEADLINE_SECONDS, Api, eventually, started, states
 from tools.laptop import ROOT, Laptop
 from tools.mnist import surroundings
 
@@ -123,7 +123,7 @@ def test_a_rollback_from_the_command_line_is_the_same_and_its_failure_tells_the_
 
     def mnist(*words):
         command = [sys.executable, "-m", "mnist_tasks.cli", *words, "--json"]
-        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=DEADLINE, check=False)
+        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=DEADLINE_SECONDS, check=False)
 
     def rollback(*words):
         return mnist("rollback", "--to", target, "--reason", "a person at a terminal wants it", "--yes", *words)
