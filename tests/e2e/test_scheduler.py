@@ -123,7 +123,9 @@ def test_a_rollback_from_the_command_line_is_the_same_and_its_failure_tells_the_
 
     def mnist(*words):
         command = [sys.executable, "-m", "mnist_tasks.cli", *words, "--json"]
-        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=DEADLINE_SECONDS, check=False)
+        return subprocess.run(
+            command, env=environment, capture_output=True, text=True, timeout=DEADLINE_SECONDS, check=False
+        )
 
     def rollback(*words):
         return mnist("rollback", "--to", target, "--reason", "a person at a terminal wants it", "--yes", *words)
