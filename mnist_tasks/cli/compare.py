@@ -110,15 +110,16 @@ def view(pair: Pair) -> RenderableType:
     return Group(styled(pair.sentence, "bold"), styled(pair.figures + "\n", ""), table, styled(note, ""))
 
 
+# Short enough for two finals beside them in 80 columns.
 _NAMES = (
-    "test accuracy",
-    "  95% interval",
-    "test loss",
-    "wrong of all",
-    *(f"recall of {digit}" for digit in range(10)),
-    "validation accuracy",
+    "accuracy",
+    "95%",
+    "loss",
+    "wrong",
+    *(f"recall {digit}" for digit in range(10)),
+    "val acc",
     "best epoch",
-    "learning rate",
+    "rate",
     "seed",
     "run",
 )

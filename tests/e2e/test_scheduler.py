@@ -118,7 +118,7 @@ def test_a_rollback_from_the_command_line_is_the_same_and_its_failure_tells_the_
     finals = {key.split("/")[1] for key in pipeline.all_keys() if key.endswith("_final/manifest.json")}
     target = max(finals - {champion})
     home = pipeline.home / ".airflow" / "up"
-    cloud = {"AWS_ENDPOINT_URL": "", **pipeline.laptop.cloud.environment}
+    cloud = pipeline.laptop.cloud.environment
     environment = {**os.environ, **cloud, **surroundings(cloud, airflow=home), "PYTHONPATH": str(ROOT)}
 
     def mnist(*words):
