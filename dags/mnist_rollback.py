@@ -30,6 +30,8 @@ with DAG(
     dag_id="mnist_rollback",
     description="Points the champion back to an earlier final",
     schedule=None,
+    # It runs only when somebody asks for it, and then nobody wants to find out that it waits for a switch.
+    is_paused_upon_creation=False,
     max_active_runs=1,
     default_args=DEFAULT_ARGS,
     params=form(RollbackConfig),

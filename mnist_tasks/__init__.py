@@ -4,4 +4,4 @@ Nothing here imports Airflow, so every step can be called, tested and debugged w
 steps together; `training` is the only subpackage that imports TensorFlow. `errors` shows what can go wrong.
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

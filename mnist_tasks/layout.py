@@ -7,6 +7,7 @@ checkpoints/mnist_model_YYYYMMDD_HHMMSS/             one candidate: weights, met
 checkpoints/mnist_model_YYYYMMDD_HHMMSS_final/       a promoted copy
 checkpoints/champion.json                            which final is in service
 decisions/00000001.json ...  decisions/head.json     the chain of decisions and the pointer to its newest record
+runs/names/mnist_model_...                           whose candidate that is, or is going to be: the claim of a name
 runs/<run slug>/resume/mnist_model_...               where training goes on if it is killed; gone after the commit
 runs/<run slug>/progress/mnist_model_....json        figures so far, for whoever looks on
 runs/<run slug>/...                                  plan, report of one run
@@ -46,6 +47,11 @@ def is_final(name: str) -> bool:
     return name.endswith(_FINAL_SUFFIX) and _CANDIDATE.fullmatch(name.removesuffix(_FINAL_SUFFIX)) is not None
 
 
+def is_name(name: str) -> bool:
+    """Whether `name` is that of a candidate or of a promoted copy."""
+    return _CANDIDATE.fullmatch(name.removesuffix(_FINAL_SUFFIX)) is not None
+
+
 def checked_name(name: str) -> str:
     """`name` itself if it is that of a candidate or a final, so that nothing else ever becomes part of a key.
 
@@ -73,9 +79,13 @@ def run_slug(dag_id: str, run_id: str) -> str:
     >>> run_slug("mnist_training", "scheduled__2026-11-24T02:00:00+00:00")
     'scheduled-2026-11-24t02-00-00-00-00-2bb5fcb4'
     """
-    readable = re.sub(r"[^a-z0-9]+", "-", run_id.lower()).strip("-")[:48]
     digest = hashlib.sha256(f"{dag_id}\n{run_id}".encode()).hexdigest()[:8]
-    return f"{readable}-{digest}".lstrip("-")
+    return f"{slug_beginning(run_id)[:48]}-{digest}".lstrip("-")
+
+
+def slug_beginning(run_id: str) -> str:
+    """What the slug of a run begins with whose id begins with `run_id` (up to 48 characters of it)."""
+    return re.sub(r"[^a-z0-9]+", "-", run_id.lower()).strip("-")
 
 
 @dataclass(frozen=True)
@@ -122,6 +132,14 @@ class Layout:
     def run(self, slug: str, name: str) -> str:
         """An object that belongs to one run: `plan.json`, `report.html`."""
         return f"runs/{slug}/{name}"
+
+    def runs(self, beginning: str = "") -> str:
+        """What the keys of all runs begin with whose slugs begin with `beginning`."""
+        return f"runs/{beginning}"
+
+    def claim(self, candidate: str) -> str:
+        """Which run has claimed a candidate's name; these keys sort by time."""
+        return self.run("names", _checked_candidate(candidate))
 
     def resume(self, slug: str, candidate: str) -> str:
         """What an interrupted training of `candidate` goes on from."""

@@ -120,7 +120,7 @@ def _claim_names(storage: Storage, layout: Layout, slug: str, count: int, now: d
 def _claim(storage: Storage, layout: Layout, slug: str, name: str) -> bool:
     # The claim is what decides between runs. But claims expire with the rest of `runs/`, checkpoints may not: a clock
     # that went backwards must not lead to a name that had been used.
-    if not storage.put_if_absent(layout.run("names", name), to_json({"run": slug})):
+    if not storage.put_if_absent(layout.claim(name), to_json({"run": slug})):
         return False
     return not any(storage.exists(layout.manifest(used)) for used in (name, final_name(name)))
 

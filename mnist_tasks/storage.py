@@ -162,6 +162,28 @@ class Storage:
         except NotFoundError:
             raise _no_bucket(self.bucket) from cause
 
+    def keys(self, prefix: str, *, after: str = "", page: int = 1000) -> Iterator[str]:
+        """The keys below `prefix` in ascending order, from the first one after `after` on, read as they are asked for.
+
+        For looking around only: what a step relies on is named by a manifest. `page`: how many one request asks for.
+        """
+        place = {"StartAfter": after} if after else {}
+        while True:
+            answer = self._list(prefix, MaxKeys=page, **place)
+            yield from (entry["Key"] for entry in answer.get("Contents", []))
+            if not answer["IsTruncated"]:
+                return
+            place = {"ContinuationToken": answer["NextContinuationToken"]}
+
+    def folders(self, prefix: str, *, most: int) -> list[str]:
+        """Of what begins with `prefix`, the names up to the next slash: the first `most` (1,000 is S3's limit)."""
+        answer = self._list(prefix, Delimiter="/", MaxKeys=most)
+        return [entry["Prefix"].removesuffix("/") for entry in answer.get("CommonPrefixes", [])]
+
+    def _list(self, prefix: str, **options: Any) -> Any:
+        with self._explained(prefix):
+            return self.client.list_objects_v2(Bucket=self.bucket, Prefix=prefix, **options)
+
     @contextmanager
     def _explained(self, key: str) -> Iterator[None]:
         try:
@@ -171,7 +193,7 @@ class Storage:
         except (NoCredentialsError, ParamValidationError) as error:
             raise ConfigurationError(
                 f"S3 cannot be asked for {self.uri(key)}: {error}",
-                mend="check the Airflow connection aws_default, or AWS_... in the environment",
+                mend="check the Airflow connection aws_default, or AWS_... in the environment (on a laptop: make up)",
             ) from error
         except (BotoCoreError, OSError) as error:
             endpoint = self.client.meta.endpoint_url

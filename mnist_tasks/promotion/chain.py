@@ -62,13 +62,27 @@ def newest(storage: Storage, layout: Layout) -> Link | None:
     Raises:
         IntegrityError: the chain is damaged.
     """
+    hint, last = _hint_and_newest(storage, layout)
+    if last and last.head != hint:
+        _advance_hint(storage, layout, last.head)
+    return last
+
+
+def find_newest(storage: Storage, layout: Layout) -> Link | None:
+    """The newest record, as `newest` finds it, for readers who write nothing.
+
+    Raises:
+        IntegrityError: the chain is damaged.
+    """
+    return _hint_and_newest(storage, layout)[1]
+
+
+def _hint_and_newest(storage: Storage, layout: Layout) -> tuple[Head, Link | None]:
     hint = _read_hint(storage, layout)
     last = read_link(storage, layout, hint)
     for last in walk(storage, layout, hint):  # noqa: B007 - the last one counts
         pass
-    if last and last.head != hint:
-        _advance_hint(storage, layout, last.head)
-    return last
+    return hint, last
 
 
 def _read_hint(storage: Storage, layout: Layout) -> Head:
@@ -127,6 +141,19 @@ def walk(storage: Storage, layout: Layout, start: Head) -> Iterator[Link]:
             raise _damaged(storage, layout, head.sequence + 1, what)
         head = Head(sequence=decision.sequence, sha256=sha256_of(stored.body))
         yield Link(decision, head)
+
+
+def backwards(storage: Storage, layout: Layout, start: Link | None) -> Iterator[Link]:
+    """`start` and the records before it, newest first, each checked against the one after.
+
+    Raises:
+        IntegrityError: one of them is gone, or another one.
+    """
+    link = start
+    while link:
+        yield link
+        before = Head(sequence=link.head.sequence - 1, sha256=link.decision.previous_sha256)
+        link = read_link(storage, layout, before)
 
 
 def verify_chain(storage: Storage, layout: Layout) -> int:

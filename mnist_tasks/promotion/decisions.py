@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from datetime import datetime
+from itertools import islice
 
 from mnist_tasks import __version__
 from mnist_tasks.errors import Conflict
@@ -80,14 +81,19 @@ def _following(last: Link | None, slug: str, verdict: Verdict, now: datetime) ->
     )
 
 
-def find_of_run(storage: Storage, layout: Layout, slug: str) -> Decision | None:
+def find_of_run(storage: Storage, layout: Layout, slug: str, *, within: int | None = None) -> Decision | None:
     """The decision of a run; None if it has not come to one.
+
+    `within`: look only at so many records behind the place where the run began to decide. Only a run that was killed
+    there, or lost a race to so many others, has its own decision later or none: the steps search without this bound.
 
     Raises:
         IntegrityError: the chain is damaged.
     """
     stored = storage.find(_base_key(layout, slug))
-    return _of_run(walk(storage, layout, parse(Head, storage, stored)), slug) if stored else None
+    if stored is None:
+        return None
+    return _of_run(islice(walk(storage, layout, parse(Head, storage, stored)), within), slug)
 
 
 def _of_run(links: Iterable[Link], slug: str) -> Decision | None:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from mnist_tasks import checkpoints
 from mnist_tasks.checkpoints import Manifest
 from mnist_tasks.dataset import Dataset, load, split
-from mnist_tasks.errors import GateFailed, IntegrityError
+from mnist_tasks.errors import GateFailed
 from mnist_tasks.inference import Weights, predict, read_weights
 from mnist_tasks.layout import Layout
 from mnist_tasks.metrics import Evaluation, evaluate
@@ -22,6 +22,7 @@ from mnist_tasks.plan import pick_best, read_plan
 from mnist_tasks.promotion import decisions
 from mnist_tasks.promotion.decisions import Champion, Decision, Verdict
 from mnist_tasks.promotion.gates import DEFAULT_THRESHOLDS, Gate, Rule, Thresholds, absolute_gates, compare
+from mnist_tasks.promotion.in_service import read_final_of
 from mnist_tasks.promotion.release import update_champion
 from mnist_tasks.storage import Storage
 
@@ -101,13 +102,7 @@ def _right(weights: Weights, images: npt.NDArray[np.uint8], labels: npt.NDArray[
 
 def _champion_right(storage: Storage, layout: Layout, champion: Champion, dataset: Dataset) -> npt.NDArray[np.bool_]:
     """Which test images the champion reads rightly: asked again, on the images of this run."""
-    final = checkpoints.read(storage, layout, champion.name)
-    if final.weights.sha256 != champion.weights_sha256:
-        raise IntegrityError(
-            f"{champion.name} has weights with SHA-256 {final.weights.sha256}, but decision {champion.decision} put "
-            f"{champion.weights_sha256} into service",
-            mend="restore the final's first version in S3, or roll back to one that is intact (DAG mnist_rollback)",
-        )
+    final = read_final_of(storage, layout, champion)
     return _right(read_weights(checkpoints.load_weights(storage, final)), dataset.x_test, dataset.y_test)
 
 

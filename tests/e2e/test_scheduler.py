@@ -1,15 +1,19 @@
 """Under the scheduler: the nightly schedule and a trigger by REST with a JWT, with the same DAG file."""
 
 import json
+import os
 import re
+import subprocess
+import sys
 import urllib.error
 from datetime import UTC, datetime
 
 import pytest
 
 from mnist_tasks.layout import run_slug
-from tests.e2e.airflow import Api, eventually, started, states
-from tools.laptop import Laptop
+from tests.e2e.airflow import DEADLINE_SECONDS, Api, eventually, started, states
+from tools.laptop import ROOT, Laptop
+from tools.mnist import surroundings
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +103,6 @@ def test_a_rollback_by_rest_moves_the_champion_and_updates_its_asset(airflow, ni
     champion = pipeline.storage.get("checkpoints/champion.json").json()["name"]
     finals = {key.split("/")[1] for key in pipeline.all_keys() if key.endswith("_final/manifest.json")}
     target = max(finals - {champion})
-    airflow.patch("/api/v2/dags/mnist_rollback", {"is_paused": False})
     conf = {"to": target, "reason": "the end-to-end test wants it"}
 
     run, tasks = airflow.await_run(airflow.trigger(conf, "mnist_rollback"), "mnist_rollback")
@@ -107,6 +110,45 @@ def test_a_rollback_by_rest_moves_the_champion_and_updates_its_asset(airflow, ni
     assert run["state"] == "success", states(tasks)
     assert pipeline.storage.get("checkpoints/champion.json").json()["name"] == target
     assert target in json.dumps(extra_of_newest_event(airflow, "/checkpoints/champion.json"))
+
+
+def test_a_rollback_from_the_command_line_is_the_same_and_its_failure_tells_the_cause(airflow, nightly, pipeline):
+    """As a person in the checkout calls it: `tools.mnist` finds Airflow's address and password by itself."""
+    champion = pipeline.storage.get("checkpoints/champion.json").json()["name"]
+    finals = {key.split("/")[1] for key in pipeline.all_keys() if key.endswith("_final/manifest.json")}
+    target = max(finals - {champion})
+    home = pipeline.home / ".airflow" / "up"
+    cloud = pipeline.laptop.cloud.environment
+    environment = {**os.environ, **cloud, **surroundings(cloud, airflow=home), "PYTHONPATH": str(ROOT)}
+
+    def mnist(*words):
+        command = [sys.executable, "-m", "mnist_tasks.cli", *words, "--json"]
+        return subprocess.run(
+            command, env=environment, capture_output=True, text=True, timeout=DEADLINE_SECONDS, check=False
+        )
+
+    def rollback(*words):
+        return mnist("rollback", "--to", target, "--reason", "a person at a terminal wants it", "--yes", *words)
+
+    damaged = pipeline.storage.get(f"checkpoints/{target}/weights").body
+    pipeline.storage.put(f"checkpoints/{target}/weights", b"changed")
+    failed = rollback("--wait")
+    pipeline.storage.put(f"checkpoints/{target}/weights", damaged)
+    done = rollback("--wait")
+
+    assert (failed.returncode, failed.stdout) == (1, "")
+    assert "has SHA-256" in json.loads(failed.stderr)["error"]["problem"]
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout)["decision"]["champion"] == target
+    assert json.loads(mnist("champion").stdout)["champion"]["name"] == target
+    assert target in json.dumps(extra_of_newest_event(airflow, "/checkpoints/champion.json"))
+
+    airflow.patch("/api/v2/dags/mnist_rollback", {"is_paused": True})
+    target = champion
+    paused = rollback()
+    airflow.patch("/api/v2/dags/mnist_rollback", {"is_paused": False})
+    assert paused.returncode == 2
+    assert "is paused" in json.loads(paused.stderr)["error"]["problem"]
 
 
 def test_a_value_outside_the_forms_bounds_is_refused_before_a_run_exists(airflow):

@@ -15,7 +15,7 @@ from mnist_tasks.layout import Layout, run_slug
 from mnist_tasks.plan import Plan, pick_best, read_plan
 from mnist_tasks.storage import Storage, to_json
 from tests.candidates import PARAMETERS, history, plan_run, random_weights, to_h5
-from tests.faults import Killed, contents, mortal
+from tests.faults import Killed, contents, mortal, restore
 
 LAYOUT = Layout()
 NOW = datetime(2026, 11, 24, 2, 0, 5, tzinfo=UTC)
@@ -126,18 +126,20 @@ def test_of_two_tries_of_one_run_at_once_both_get_the_same_plan(storage: Storage
     assert plans[0] == plans[1] == read_plan(storage, LAYOUT, plans[0].run)
 
 
-def test_killed_at_any_call_a_second_try_makes_the_plan_and_leaves_nothing_that_matters(storage: Storage) -> None:
+def test_killed_at_any_call_the_next_try_makes_the_same_plan_and_no_name_stays_claimed_beside_it(
+    storage: Storage,
+) -> None:
+    """A run plans at its own moment at every try, whatever the clock says by then."""
+    before = contents(storage)
     watched = mortal(storage)
-    make(watched, "undisturbed")
+    make(watched)
+    undisturbed = contents(storage)
     for fatal in range(1, len(watched.client.calls) + 1):
-        run, night = f"killed {fatal}", fatal * 86_400
+        restore(storage, before)
         with pytest.raises(Killed):
-            make(mortal(storage, fatal=fatal, when="after"), run, later=night)
-        plan = make(storage, run, later=night + 1)
-        assert read_plan(storage, LAYOUT, plan.run) == plan
-        assert len(set(names(plan))) == 2
-    others = [key for key in contents(storage) if not key.startswith("runs/names/") and not key.endswith("/plan.json")]
-    assert others == []
+            make(mortal(storage, fatal=fatal, when="after"))
+        make(storage)
+        assert contents(storage) == undisturbed, watched.client.calls[fatal - 1]
 
 
 @pytest.mark.parametrize("suffix", ["", "_final"])

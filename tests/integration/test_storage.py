@@ -8,6 +8,7 @@ from botocore.config import Config
 
 from mnist_tasks.errors import ConfigurationError, Conflict, IntegrityError, NotFoundError, TemporaryError
 from mnist_tasks.storage import Storage, sha256_of, to_json
+from tests.sweep.answers import refusal
 
 
 def test_what_was_put_is_read_back(storage):
@@ -38,6 +39,17 @@ def test_a_missing_bucket_never_reads_as_a_missing_object(storage, operation):
     with pytest.raises(NotFoundError, match="no bucket no-such-bucket-anywhere") as caught:
         getattr(nowhere, operation)("key")
     assert "MNIST_BUCKET" in caught.value.mend
+
+
+@pytest.mark.parametrize("kind", ["throttled", "failed"])
+def test_a_bucket_that_cannot_be_asked_for_now_is_not_called_missing(cloud, storage, kind):
+    """A HEAD that finds no object asks for the bucket, and has no body to say why that fails."""
+    config = Config(retries={"total_max_attempts": 1})
+    client = boto3.client("s3", **cloud.client_arguments, config=config)
+    client.meta.events.register("before-send.s3.HeadBucket", lambda request, **_: refusal("s3", kind, request))
+
+    with pytest.raises(TemporaryError, match="could not serve"):
+        Storage(client, storage.bucket).exists("no/such")
 
 
 def test_writing_to_a_missing_bucket_says_so(storage):

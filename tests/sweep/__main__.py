@@ -52,12 +52,11 @@ def main() -> int:
         found = [point for point in found if options.call in str(point.call)]
         if options.sample:
             found = sample(found)
-        print(f"{len(found)} points in {len(names)} steps; built in {time.monotonic() - started:.0f} s", flush=True)
-        details = {point.name: known[point.name] for point in found if point.name in known}
-        todo = [point for point in found if point.name not in details]
+        details, todo = dict(known), [point for point in found if point.name not in known]
+        print(f"{len(todo)} points in {len(names)} steps; built in {time.monotonic() - started:.0f} s", flush=True)
         for result in sweep.strike_all(made, todo, dataset_file()):
             details[result.point.name] = _detail(result)
-            _print(result, len(details), len(found))
+            _print(result, len(details) - len(known), len(todo))
             _write(options.output, details)
     return _summary(options.output, details, time.monotonic() - started)
 
@@ -86,7 +85,7 @@ def dataset_file() -> Path:
 
 
 def _known(output: Path) -> dict[str, Any]:
-    """The good verdicts of the last sweep."""
+    """The good verdicts of the last sweep, whatever part of it that was."""
     if not output.exists():
         return {}
     return {entry["point"]: entry for entry in json.loads(output.read_text())["details"] if entry["verdict"] in GOOD}

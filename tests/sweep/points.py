@@ -8,9 +8,8 @@ from dataclasses import dataclass
 
 from tests.sweep.faults import Call, Fault
 
-# A call that is made again and again (polling, progress) is struck at three of them. Not at the very last ones: how
-# many there are is a matter of time, and to die after the last is to die before the call that comes then, which is
-# struck.
+# A call that is made again and again (polling, progress) is struck at three of them. Not at the last ones: how many
+# there are is a matter of time, and to die after the last is to die before the call that comes then, which is struck.
 _SEVERAL = 3
 WORKER, CONTAINER = "worker", "container"
 
@@ -58,13 +57,15 @@ _EVERY_FAULT_AT = ("s3.PutObject", "s3.GetObject", "smtp.data")
 
 
 def sample(found: Iterable[Point]) -> list[Point]:
-    """A few that stand for all: each kind of call in each process, and every kind of fault at some of them."""
+    """A few that stand for all: each kind of call in each process, each worker's write, and every kind of fault."""
     seen: set[tuple[str, ...]] = set()
     chosen = []
     # What takes effect while nobody hears of it goes first: there most is to be lost.
     for point in sorted(found, key=lambda point: point.kind != "killed-after"):
         operation = point.call.operation
         standing_for = {("call", point.process, operation)}
+        if (point.process, operation) == (WORKER, "s3.PutObject"):
+            standing_for.add(("write", point.scene, point.call.about))
         if operation in _EVERY_FAULT_AT:
             standing_for.add(("fault", operation, point.kind))
         if not standing_for <= seen:

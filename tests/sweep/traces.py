@@ -29,12 +29,14 @@ NORMALISED = (
         "`created`, `updated` (the container's clock), `resumed_after` (it says that training was interrupted), and "
         "the size of metrics.json, which holds them"
     ),
+    "where a try of `download` found the data set: at its source, or in S3, where an earlier try had put it",
     "whether this try is the one that sent the mail, which is what the steps that mail return",
     "the boundaries between the parts of a mail, which the standard library draws at random",
 )
 GOOD = ("same", "repeated_mail_same_message_id")
 _MEASURED = {"seconds", "peak_memory_mb", "peak_mb", "created", "updated", "resumed_after"}
 _OF_TRAINING = re.compile(r"(checkpoints/mnist_model_\d{8}_\d{6}/(manifest|metrics)\.json|runs/[^/]+/progress/.*)")
+_SOURCE = re.compile(r"(?<='source': )'[^']*'")
 _HASH = re.compile(r"\b[0-9a-f]{64}\b")
 
 
@@ -144,7 +146,8 @@ def _task(task: Mapping[str, Any]) -> str:
 
 def _ending(ending: Ending, by_hash: Mapping[str, str], names: Names) -> str:
     value = "<whether this try sent it>" if isinstance(ending.value, bool) else repr(ending.value)
-    return _read(f"{ending.state} {value} {ending.events} {ending.error}", by_hash, names)
+    events = [_SOURCE.sub("<source>", event) for event in ending.events]
+    return _read(f"{ending.state} {value} {events} {ending.error}", by_hash, names)
 
 
 def compare(reference: Trace, found: Trace, *, struck_containers: int = 0) -> Verdict:

@@ -55,6 +55,7 @@ print(json.dumps({
             "params": {name: {"default": p.value, "schema": p.schema, "description": p.description}
                        for name, p in ((n, dag.params.get_param(n)) for n in dag.params)},
             "catchup": dag.catchup,
+            "paused_at_first": dag.is_paused_upon_creation,
             "start_date": dag.start_date,
             "max_active_runs": dag.max_active_runs,
             "schedule": getattr(dag.schedule, "expression", dag.schedule),

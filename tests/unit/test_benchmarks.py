@@ -17,6 +17,7 @@ from benchmarks import dags, seeds
 from benchmarks.__main__ import Measured
 from benchmarks.measure import CPU, ROOT, Usage, Worker, pinned, run_to_end
 from benchmarks.ratios import Ratio, ratio, table
+from tests.small_dataset import small_dataset
 
 
 def usages(**cpu: float) -> dict[str, Usage]:
@@ -190,6 +191,12 @@ def test_seeds_that_were_trained_are_not_trained_again(tmp_path: Path, capsys: p
     assert result["accuracies"] == accuracies
     assert result["difference"] == pytest.approx(0)
     assert "2 seeds with this loop, 2 with fit" in capsys.readouterr().out
+
+
+def test_this_loop_and_fit_train_on_the_same_images_and_both_learn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(seeds, "VALIDATION_IMAGES", 50)
+    methods = seeds._methods(small_dataset())
+    assert {name for name, train in methods.items() if train(0) > 0.5} == {"ours", "keras"}
 
 
 def test_one_seed_is_refused(capsys: pytest.CaptureFixture[str]) -> None:

@@ -128,3 +128,7 @@ def test_the_rollback_asks_for_a_final_and_a_reason_and_has_no_schedule(rollback
     assert set(rollback["params"]) == {"to", "reason"}
     assert rollback["schedule"] is None
     assert rollback["max_active_runs"] == 1
+
+
+def test_the_rollback_does_not_wait_to_be_switched_on(rollback):
+    assert rollback["paused_at_first"] is False

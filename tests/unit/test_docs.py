@@ -1,9 +1,13 @@
 """What the documents say is what the code does."""
 
+import re
 from pathlib import Path
 
 import pytest
+import typer.main
 
+from mnist_tasks.cli.app import app
+from mnist_tasks.cli.group import EXIT_STATUS
 from mnist_tasks.config import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -20,11 +24,16 @@ def test_the_readme_lists_every_setting_with_its_default(name, field):
 
 
 def test_every_make_target_is_explained_and_every_target_the_readme_names_exists():
-    import re
-
     makefile = (ROOT / "Makefile").read_text()
     explained = set(re.findall(r"^([a-z]+):.*## ", makefile, re.MULTILINE))
     declared = set(re.search(r"^\.PHONY: (.*)$", makefile, re.MULTILINE)[1].split())
 
     assert explained == declared
     assert set(re.findall(r"`?make ([a-z]+)\b(?! sure)", README)) <= explained
+
+
+def test_the_readme_explains_every_command_and_exit_status_of_the_command_line():
+    commands = typer.main.get_command(app).commands
+
+    assert re.findall(r"^\| `mnist (\w+)", README, re.MULTILINE) == list(commands)
+    assert re.findall(r"^\| (\d+) \| ", README, re.MULTILINE) == re.findall(r"[:;] (\d+) ", EXIT_STATUS)

@@ -1,0 +1,47 @@
+"""Where the commands look: the bucket of `MNIST_BUCKET`, through boto3's own chain of configuration."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from mnist_tasks.config import Settings
+from mnist_tasks.errors import ConfigurationError
+from mnist_tasks.layout import Layout
+from mnist_tasks.storage import Storage
+
+
+@dataclass(frozen=True)
+class Place:
+    """One deployment."""
+
+    settings: Settings
+    storage: Storage
+    layout: Layout
+
+    @property
+    def name(self) -> str:
+        """For people: the bucket and where it is."""
+        return f"s3://{self.storage.bucket} at {self.storage.client.meta.endpoint_url}"
+
+
+def open_place() -> Place:
+    """The deployment that the environment names.
+
+    Raises:
+        ConfigurationError: a variable is outside its bounds, or AWS's configuration cannot be used.
+    """
+    import boto3
+    from botocore.config import Config
+    from botocore.exceptions import BotoCoreError
+
+    settings = Settings.from_environment(os.environ)
+    # A person waits: boto3's own patience is a minute for each of five tries.
+    patience = Config(connect_timeout=5, read_timeout=30, retries={"mode": "standard", "total_max_attempts": 3})
+    try:
+        client = boto3.client("s3", config=patience)
+    except (BotoCoreError, ValueError) as error:
+        raise ConfigurationError(
+            f"there is no way to S3: {error}", mend="check AWS_... in the environment and ~/.aws (on a laptop: make up)"
+        ) from error
+    return Place(settings, Storage(client, settings.bucket), Layout(settings.checkpoints_prefix))

@@ -1,0 +1,123 @@
+"""`mnist rollback`: asks Airflow to put an earlier final back into service.
+
+The DAG `mnist_rollback` does it, whoever triggers it: the same code, the same record, the same mail. Nothing is written
+to S3 from here.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from rich.console import Group, RenderableType
+
+from mnist_tasks import checkpoints
+from mnist_tasks.cli.airflow import Airflow
+from mnist_tasks.cli.place import Place
+from mnist_tasks.cli.terminal import facts, percent, styled
+from mnist_tasks.config import RollbackConfig
+from mnist_tasks.errors import ConfigurationError, MnistError
+from mnist_tasks.layout import run_slug
+from mnist_tasks.promotion import decisions
+from mnist_tasks.promotion.decisions import Decision
+from mnist_tasks.promotion.release import read_champion
+from mnist_tasks.report.words import run_url
+
+DAG = "mnist_rollback"
+# Its step that decides; its cause of a failure is the run's.
+_STEP = "rollback"
+_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Triggered:
+    """A run of the DAG; `decision` is known once it has ended."""
+
+    url: str
+    run_id: str
+    decision: Decision | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """For machines."""
+        return {
+            "dag_id": DAG,
+            "run_id": self.run_id,
+            "url": run_url(self.url, DAG, self.run_id),
+            "decision": self.decision.summary() if self.decision else None,
+        }
+
+
+def wish(to: str, reason: str) -> RollbackConfig:
+    """What was asked for, checked as the DAG checks it.
+
+    Raises:
+        ConfigurationError: a value is outside its bounds.
+    """
+    return RollbackConfig.checked(
+        {"to": to, "reason": reason},
+        mend="name a final as mnist history lists it, and give a reason of 10 to 500 characters",
+        names={"to": "--to", "reason": "--reason"},
+    )
+
+
+def check(place: Place, wanted: RollbackConfig) -> str:
+    """What would be moved, as a question; the DAG checks all of it again.
+
+    Raises:
+        NotFoundError: there is no such final.
+        ConfigurationError: it is in service already.
+    """
+    champion = read_champion(place.storage, place.layout)
+    if champion and champion.name == wanted.to:
+        raise ConfigurationError(f"{wanted.to} is in service already", mend="name the final to go back to")
+    final = checkpoints.read(place.storage, place.layout, wanted.to)
+    now = f"{champion.name} (accuracy {percent(champion.accuracy)})" if champion else "nothing"
+    return (
+        f"In service: {now}\n"
+        f"Put back:   {wanted.to} (validation accuracy {percent(final.validation_accuracy)}, run {final.run})\n"
+        f"Move the champion of {place.name}?"
+    )
+
+
+def trigger(airflow: Airflow, wanted: RollbackConfig) -> Triggered:
+    """Start the DAG.
+
+    Raises:
+        ConfigurationError: it is paused, so that its run would wait.
+    """
+    if airflow.is_paused(DAG):
+        raise ConfigurationError(
+            f"the DAG {DAG} is paused in {airflow.url}: a run of it would wait", mend="switch it on in the Airflow UI"
+        )
+    return Triggered(airflow.url, airflow.trigger(DAG, wanted.model_dump()))
+
+
+def wait(airflow: Airflow, place: Place, triggered: Triggered) -> Triggered:
+    """Until the run has ended well.
+
+    Raises:
+        MnistError: it failed; the error has its cause.
+        TemporaryError: Airflow does not answer any more; the run goes on without us.
+    """
+    while (state := airflow.state(DAG, triggered.run_id)) not in {"success", "failed"}:
+        time.sleep(_SECONDS)
+    if state == "failed":
+        cause = airflow.cause(DAG, triggered.run_id, _STEP)
+        where = run_url(triggered.url, DAG, triggered.run_id)
+        raise MnistError(
+            f"the rollback failed: {cause.get('problem') or 'its log says why'} ({where})",
+            mend=str(cause.get("mend", "")),
+        )
+    decision = decisions.find_of_run(place.storage, place.layout, run_slug(DAG, triggered.run_id))
+    return Triggered(triggered.url, triggered.run_id, decision)
+
+
+def view(triggered: Triggered) -> RenderableType:
+    """For people."""
+    decision = triggered.decision
+    run = facts(("run", triggered.run_id), ("page", run_url(triggered.url, DAG, triggered.run_id)))
+    if decision is None:
+        return Group(styled("The rollback was triggered; mnist history shows when it is done.", "bold"), run)
+    told = f"{decision.champion_after} is in service, by decision {decision.sequence}."
+    return Group(styled(told, "bold"), run)
