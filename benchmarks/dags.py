@@ -72,7 +72,7 @@ class Bench:
         """What a DAG took, and what it took but for its container."""
         variables = self.laptop.environment(**environment)
         airflow = run_to_end(command, self.logs / f"{name}.log", one_cpu=False, **variables)
-        container = _read_times(self.timed.read_text())
+        container = read_times(self.timed.read_text())
         whole = replace(airflow, cpu=airflow.cpu + container.cpu)
         return whole, replace(airflow, wall=airflow.wall - container.wall)
 
@@ -143,12 +143,8 @@ def table(rounds: Rounds) -> Iterator[str]:
         yield f"{LABELS[ours]} / {LABELS[other]}: {wall} in wall seconds, {cpu} in CPU seconds"
 
 
-def _read_times(text: str) -> Usage:
-    r"""What `timed.sh` wrote: begin, end, then minutes and seconds of the shell and of its children (user, system).
-
-    >>> _read_times("10.5\n12.0\n0m0.00s 0m0.00s\n1m2.50s 0m0.50s\n")
-    Usage(cpu=63.0, wall=1.5, peak_mb=None, loss=None)
-    """
+def read_times(text: str) -> Usage:
+    """What `timed.sh` wrote: begin, end, then minutes and seconds of the shell and of its children (user, system)."""
     begin, end, _, children = text.splitlines()
     seconds = [60 * int(minutes) + float(rest) for minutes, rest in re.findall(r"(\d+)m([\d.]+)s", children)]
     return Usage(cpu=sum(seconds), wall=float(end) - float(begin))

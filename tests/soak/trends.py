@@ -21,6 +21,7 @@ SECONDS, CPU, MEMORY, DESCRIPTORS = 0.25, 0.15, 0.05, 0.0
 GOOD = ("constant", "flat")
 # Below this, a ratio of times would be that of the clock's and the scheduler's grain.
 _GRAIN_SECONDS = 0.05
+_LEDGER_MB = 15
 # A process has filled its pools and caches by then (of fewer nights, in a third of them).
 _WARM = 30
 _FIRST = 2  # Of the first night, the data set is downloaded and there is no champion.
@@ -82,7 +83,8 @@ def _processes(nights: Sequence[Night]) -> Iterator[Trend]:
         ours = name != "emulator"
         memory = [(number, holding.rss_mb) for number, holding in held]
         descriptors = [(number, holding.descriptors) for number, holding in held]
-        yield _trend(f"{name}: memory", "MB", memory, MEMORY, ours=ours)
+        # The supervisor remembers a task for an hour after its end, as ECS does: hundreds of nights at this pace.
+        yield _trend(f"{name}: memory", "MB", memory, MEMORY, _LEDGER_MB if name == "supervisor" else 0, ours=ours)
         yield _trend(f"{name}: descriptors", "", descriptors, DESCRIPTORS, 1, ours=ours)
 
 

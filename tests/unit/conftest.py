@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -71,19 +72,30 @@ print(json.dumps({
 
 
 @pytest.fixture(scope="session")
-def parsed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What the DAG folder turned into, with the modules and AWS clients that parsing cost."""
+def parse(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., dict[str, Any]]:
+    """`parse(folder, NAME="value")`: what a DAG folder turns into, with the modules and AWS clients that it costs."""
     home = tmp_path_factory.mktemp("airflow")
-    environment = {
-        "PATH": os.environ["PATH"],
-        "HOME": str(home),
-        "AIRFLOW_HOME": str(home),
-        "PYTHONPATH": str(ROOT),
-        "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "dags"),
-        "AIRFLOW__CORE__PLUGINS_FOLDER": str(ROOT / "plugins"),
-        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-    }
-    command = [sys.executable, "-c", PARSE, str(ROOT / "dags")]
-    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=120)
-    assert result.returncode == 0, result.stderr
-    return json.loads(result.stdout.splitlines()[-1])
+
+    def parse(folder: Path, **variables: str) -> dict[str, Any]:
+        environment = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(home),
+            "AIRFLOW_HOME": str(home),
+            "PYTHONPATH": str(ROOT),
+            "AIRFLOW__CORE__DAGS_FOLDER": str(folder),
+            "AIRFLOW__CORE__PLUGINS_FOLDER": str(ROOT / "plugins"),
+            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+            **variables,
+        }
+        command = [sys.executable, "-c", PARSE, str(folder)]
+        result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=120)
+        assert result.returncode == 0, result.stderr
+        return json.loads(result.stdout.splitlines()[-1])
+
+    return parse
+
+
+@pytest.fixture(scope="session")
+def parsed(parse: Callable[..., dict[str, Any]]) -> dict[str, Any]:
+    """The project's own DAG folder."""
+    return parse(ROOT / "dags")

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from benchmarks import __main__ as bench
-from benchmarks import seeds
+from benchmarks import dags, seeds
 from benchmarks.__main__ import Measured
-from benchmarks.measure import CPU, Usage, Worker, pinned, run_to_end
+from benchmarks.measure import CPU, ROOT, Usage, Worker, pinned, run_to_end
 from benchmarks.ratios import Ratio, ratio, table
 from tests.small_dataset import small_dataset
 
@@ -133,6 +136,38 @@ def test_the_quick_form_compares_loops_that_learn_the_same(tmp_path: Path, capsy
     assert 0 < last["ours"]["loss"] < 1
     assert last["ours"]["loss"] == pytest.approx(last["fit"]["loss"], rel=0.2)
     assert "| Keras fit |" in capsys.readouterr().out
+
+
+def test_the_dag_that_does_nothing_has_the_shape_of_the_one_that_trains(
+    parsed: dict[str, Any], parse: Callable[..., dict[str, Any]]
+) -> None:
+    variables = {"MNIST_POLL_SECONDS": "1", "MNIST_CLUSTER": "a-cluster", "MNIST_LOG_GROUP": "a-group"}
+    nothing = parse(ROOT / "benchmarks" / "noop", **variables)
+    ours, noop = parsed["dags"]["mnist_training"]["tasks"], nothing["dags"]["noop"]["tasks"]
+
+    assert nothing["errors"] == {}
+    for what in ("downstream", "trigger_rule", "mapped"):
+        assert {name: task[what] for name, task in noop.items()} == {name: task[what] for name, task in ours.items()}
+    assert noop.pop("train")["type"] == "EcsRunTaskOperator"
+    assert {task["type"] for task in noop.values()} == {ours["report"]["type"]}
+
+
+def test_a_timed_container_keeps_its_exit_code_and_leaves_what_it_took(tmp_path: Path) -> None:
+    times = tmp_path / "times"
+    busy = (
+        "import time; start = time.process_time()\nwhile time.process_time() < start + 0.3: pass\nraise SystemExit(7)"
+    )
+    command = ["sh", str(ROOT / "benchmarks" / "timed.sh"), sys.executable, "-c", busy]
+
+    assert subprocess.run(command, env={**os.environ, "TIMED": str(times)}, check=False).returncode == 7
+    usage = dags.read_times(times.read_text())
+    assert 0.3 <= usage.cpu < 3
+    assert usage.wall >= 0.3
+
+
+def test_minutes_of_cpu_time_are_counted() -> None:
+    text = "10.5\n12.0\n0m0.00s 0m0.00s\n1m2.50s 0m0.50s\n"
+    assert dags.read_times(text) == Usage(cpu=63.0, wall=1.5)
 
 
 def test_equal_accuracies_are_found_equal_and_different_ones_different() -> None:
