@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
+import signal
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -34,6 +35,7 @@ OUTPUT = ROOT / "build" / "soak.json"
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the nights that are missing, judge all of them."""
     options = _parser().parse_args(arguments)
+    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))  # so that what was started is stopped
     if options.anew:
         _remove(options.folder)
     record = Record(options.folder, ready_weights=options.ready_weights)
