@@ -52,11 +52,11 @@ def main() -> int:
         found = [point for point in found if options.call in str(point.call)]
         if options.sample:
             found = sample(found)
-        details, todo = dict(known), [point for point in found if point.name not in known]
+        details, todo = dict(known), [point for point in found if not _is_good(known.get(point.name))]
         print(f"{len(todo)} points in {len(names)} steps; built in {time.monotonic() - started:.0f} s", flush=True)
-        for result in sweep.strike_all(made, todo, dataset_file()):
+        for number, result in enumerate(sweep.strike_all(made, todo, dataset_file()), start=1):
             details[result.point.name] = _detail(result)
-            _print(result, len(details) - len(known), len(todo))
+            _print(result, number, len(todo))
             _write(options.output, details)
     return _summary(options.output, details, time.monotonic() - started)
 
@@ -85,10 +85,14 @@ def dataset_file() -> Path:
 
 
 def _known(output: Path) -> dict[str, Any]:
-    """The good verdicts of the last sweep, whatever part of it that was."""
+    """What the sweeps before have found, whatever part of it all they were."""
     if not output.exists():
         return {}
-    return {entry["point"]: entry for entry in json.loads(output.read_text())["details"] if entry["verdict"] in GOOD}
+    return {entry["point"]: entry for entry in json.loads(output.read_text())["details"]}
+
+
+def _is_good(entry: Mapping[str, Any] | None) -> bool:
+    return entry is not None and entry["verdict"] in GOOD
 
 
 def _detail(result: Result) -> dict[str, Any]:
