@@ -71,8 +71,9 @@ class TrainOperator(ResumableJobMixin, EcsRunTaskOperator):
         self.job, self.storage = ecs.requested_job(self.overrides), storage()
         if self._is_committed():
             self.log.info("%s is committed already: nothing to train", self.job.candidate)
-            return
-        self.execute_resumable(context)
+        else:
+            self.execute_resumable(context)
+        self._clean_up()
 
     # What ResumableJobMixin asks for. An "external id" is {"generation": ..., "arn": ...}.
 
@@ -174,6 +175,12 @@ class TrainOperator(ResumableJobMixin, EcsRunTaskOperator):
 
     def _is_committed(self) -> bool:
         return checkpoints.find(self.storage, LAYOUT, self.job.candidate) is not None
+
+    def _clean_up(self) -> None:
+        # The container does so itself, unless it was killed between its commit and that.
+        resume = LAYOUT.resume(self.job.run, self.job.candidate)
+        if self.storage.exists(resume):
+            self.storage.delete(resume)
 
     def _tell(self, state: Any) -> None:
         """Put the newest figures where Airflow's UI shows them. Nothing that goes wrong here is worth a training."""

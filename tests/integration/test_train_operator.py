@@ -318,6 +318,18 @@ def test_the_last_try_runs_on_demand(step: Step, number: int, capacity: str) -> 
     assert task["capacityProviderName"] == capacity
 
 
+def test_a_container_that_dies_after_its_commit_has_succeeded_and_leaves_no_resume_state(step: Step) -> None:
+    resume = Layout().resume(step.job.run, step.job.candidate)
+    step.storage.put(resume, b"state of the last epoch")
+    process = step.attempt().start()
+    step.await_container()
+    step.end(137, commit=True)
+    process.join()
+
+    assert step.attempt().outcome()["error"] is None
+    assert not step.storage.exists(resume)
+
+
 def test_without_capacity_on_spot_the_tries_go_on_and_the_last_one_is_on_demand(
     step: Step, cloud: localcloud.Cloud
 ) -> None:
