@@ -93,8 +93,8 @@ class TrainOperator(ResumableJobMixin, EcsRunTaskOperator):
         """How far the task of an earlier try is."""
         self.arn = external_id["arn"]
         task = self._describe()
-        if task is not None and task["desiredStatus"] == _STOPPED:
-            # It is being stopped: no two tasks may train one candidate at the same time.
+        if task is None or task["desiredStatus"] == _STOPPED:
+            # Unknown yet, or still being stopped: no two tasks may train one candidate at the same time.
             task = self._wait()
         if task is not None and task["lastStatus"] != _STOPPED:
             return str(task["lastStatus"])
