@@ -22,6 +22,7 @@ with DAG(
     schedule=CronTriggerTimetable("17 * * * *", timezone="UTC", run_immediately=timedelta(0)),
     catchup=False,
     max_active_runs=1,
+    is_paused_upon_creation=False,  # a net that somebody has to switch on first catches nothing
     default_args=DEFAULT_ARGS,
     tags=["mnist", "sweep"],
     doc_md=__doc__,
