@@ -10,6 +10,7 @@ decisions/00000001.json ...  decisions/head.json     the chain of decisions and 
 runs/names/mnist_model_...                           whose candidate that is, or is going to be: the claim of a name
 runs/<run slug>/resume/mnist_model_...               where training goes on if it is killed; gone after the commit
 runs/<run slug>/progress/mnist_model_....json        figures so far, for whoever looks on
+runs/<run slug>/attempts/mnist_model_.../1.json      each ECS task that trained it, from when to when: what it cost
 runs/<run slug>/...                                  plan, report of one run
 ```
 
@@ -148,3 +149,11 @@ class Layout:
     def progress(self, slug: str, candidate: str) -> str:
         """The figures of `candidate` so far; overwritten while it is trained."""
         return self.run(slug, f"progress/{_checked_candidate(candidate)}.json")
+
+    def attempt(self, slug: str, candidate: str, generation: int) -> str:
+        """The record of the ECS task number `generation` (from 1) that trains `candidate`."""
+        return f"{self.attempts(slug)}{_checked_candidate(candidate)}/{generation}.json"
+
+    def attempts(self, slug: str) -> str:
+        """What the keys of all ECS tasks of a run begin with."""
+        return self.run(slug, "attempts/")

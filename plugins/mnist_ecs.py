@@ -35,7 +35,7 @@ from airflow.sdk import ResumableJobMixin
 from botocore.exceptions import BotoCoreError, ClientError
 from mnist_wiring import LAYOUT, storage
 
-from mnist_tasks import checkpoints, ecs, progress
+from mnist_tasks import attempts, checkpoints, ecs, progress
 from mnist_tasks.errors import TemporaryError
 
 # Keys of the task state, which Airflow's UI shows. Renamed, they would make a deployment forget tasks that run.
@@ -60,6 +60,7 @@ class TrainOperator(ResumableJobMixin, EcsRunTaskOperator):
         super().__init__(**kwargs)
         self.capacity = capacity
         self._told = ""
+        self._attempt: attempts.Attempt | None = None
 
     def execute(self, context: Any) -> None:
         """Return once the candidate is committed.
@@ -91,7 +92,7 @@ class TrainOperator(ResumableJobMixin, EcsRunTaskOperator):
 
     def get_job_status(self, external_id: Any, context: Any) -> str:  # noqa: ARG002
         """How far the task of an earlier try is."""
-        self.arn = external_id["arn"]
+        self.arn, self._generation = external_id["arn"], external_id["generation"]
         task = self._describe()
         if task is None or task["desiredStatus"] == _STOPPED:
             # Unknown yet, or still being stopped: no two tasks may train one candidate at the same time.
@@ -110,7 +111,7 @@ class TrainOperator(ResumableJobMixin, EcsRunTaskOperator):
 
     def poll_until_complete(self, external_id: Any, context: Any) -> None:
         """Wait for the task's end, telling how far it is."""
-        self.arn = external_id["arn"]
+        self.arn, self._generation = external_id["arn"], external_id["generation"]
         with self._stopping_what_is_left(), self._live_log():
             task = self._wait(context["task_state_store"])
         if self._is_committed():
@@ -159,6 +160,7 @@ class TrainOperator(ResumableJobMixin, EcsRunTaskOperator):
         while missing < _TIMES_MISSING:
             with self._patience():
                 task = self._describe()
+                self._record(task)
                 if task is not None and task["lastStatus"] == _STOPPED:
                     return task
                 missing = missing + 1 if task is None else 0
@@ -189,6 +191,14 @@ class TrainOperator(ResumableJobMixin, EcsRunTaskOperator):
             if told is not None and state is not None and told.message != self._told:
                 state.set(PROGRESS, told.message)
                 self._told = told.message
+
+    def _record(self, task: dict[str, Any] | None) -> None:
+        """Keep from when to when it ran: ECS forgets it within the hour. Like the figures, it is worth no training."""
+        with suppress(Exception):
+            attempt = task and attempts.of_task(task, self.job, self._generation, self.container_name or "")
+            if attempt and attempt != self._attempt:
+                attempts.write(self.storage, LAYOUT, self.job.run, attempt)
+                self._attempt = attempt
 
     @contextmanager
     def _patience(self) -> Iterator[None]:
