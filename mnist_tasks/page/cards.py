@@ -42,7 +42,7 @@ class Card:
 def cards(view: RunView) -> list[Card]:
     """The candidates of a run in the order of its plan."""
     states = view.states.value or ()
-    spans = {quantity: charts.span_of(states, quantity) for quantity in ("accuracy", "loss")}
+    ticks = {quantity: charts.common_ticks(states, quantity) for quantity in ("accuracy", "loss")}
     best = _best(states)
     return [
         Card(
@@ -56,8 +56,8 @@ def cards(view: RunView) -> list[Card]:
             percent=round(100 * state.share),
             started=state.progress is not None,
             epochs=state.progress.history.epochs if state.progress and state.progress.history else (),
-            accuracy=charts.learning_curve(state, "accuracy", spans["accuracy"]),
-            loss=charts.learning_curve(state, "loss", spans["loss"]),
+            accuracy=charts.learning_curve(state, "accuracy", ticks["accuracy"]),
+            loss=charts.learning_curve(state, "loss", ticks["loss"]),
         )
         for number, state in enumerate(states, 1)
     ]

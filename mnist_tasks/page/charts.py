@@ -22,22 +22,25 @@ if TYPE_CHECKING:
 
 Point = tuple[float, float]
 
-_WIDTH, _LEFT, _RIGHT, _TOP, _BOTTOM = 340, 42, 74, 12, 22  # in the drawing's own units, about a pixel each
+_TOP, _BOTTOM = 12, 22  # in the drawing's own units, about a pixel each
 
 
 @dataclass
 class Canvas:
-    """A drawing of `height` with a linear scale: `x` and `y` are the ranges of the data."""
+    """A drawing with a linear scale: `x` and `y` are the ranges of the data."""
 
     x: Point
     y: Point
+    width: int = 340
     height: int = 150
+    left: int = 42
+    right: int = 74
     parts: list[str] = field(default_factory=list)
 
     def at(self, point: Point) -> Point:
         """Where a value is drawn."""
         (x0, x1), (y0, y1) = self.x, self.y
-        across = _LEFT + (point[0] - x0) / (x1 - x0 or 1) * (_WIDTH - _LEFT - _RIGHT)
+        across = self.left + (point[0] - x0) / (x1 - x0 or 1) * (self.width - self.left - self.right)
         down = _TOP + (1 - (point[1] - y0) / (y1 - y0 or 1)) * (self.height - _TOP - _BOTTOM)
         return round(across, 1), round(down, 1)
 
@@ -62,25 +65,25 @@ class Canvas:
         """Horizontal lines with their values."""
         for tick in ticks:
             _, y = self.at((self.x[0], tick))
-            self.parts.append(f'<line class="grid" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y}" y2="{y}"/>')
-            self.text((_LEFT - 6, y + 4), f"{tick:g}{unit}", "quiet", "end")
+            self.parts.append(f'<line class="grid" x1="{self.left}" x2="{self.width - self.right}" y1="{y}" y2="{y}"/>')
+            self.text((self.left - 6, y + 4), f"{tick:g}{unit}", "quiet", "end")
 
     def svg(self, label: str) -> Markup:
         """The whole drawing; `label` is what a screen reader says instead."""
         from markupsafe import Markup, escape
 
-        head = f'<svg class="chart" viewBox="0 0 {_WIDTH} {self.height}" role="img" aria-label="{escape(label)}">'
+        head = f'<svg class="chart" viewBox="0 0 {self.width} {self.height}" role="img" aria-label="{escape(label)}">'
         return Markup(head + "".join(self.parts) + "</svg>")  # noqa: S704 - numbers and fixed words, the label escaped
 
 
-def learning_curve(state: State, quantity: str, span: Point) -> Markup:
+def learning_curve(state: State, quantity: str, ticks: Sequence[float]) -> Markup:
     """`quantity` (accuracy or loss) of one candidate, over all epochs that it is going to have: the curve grows.
 
-    `span` is the range of the values that all candidates share, so that their plots can be compared.
+    `ticks` are those that all candidates share, so that their plots can be compared.
     """
     scale, unit = (100, "%") if quantity == "accuracy" else (1, "")
+    span = (ticks[0], ticks[-1])
     canvas = Canvas(x=(0, state.job.epochs), y=span)
-    ticks = nice_ticks(*span)
     canvas.grid(ticks, unit)
     for epoch in _epoch_ticks(state.job.epochs):
         x, _ = canvas.at((epoch, span[0]))
@@ -129,16 +132,14 @@ def _spoken(state: State, quantity: str, training: list[Point], validation: list
     return f"{quantity} of {state.job.candidate} by epoch, {len(validation)} of {state.job.epochs} epochs: {told}"
 
 
-def span_of(states: Sequence[State], quantity: str) -> Point:
-    """The range of values that fits all candidates: whole ticks around the values of whole epochs, else of what is."""
+def common_ticks(states: Sequence[State], quantity: str) -> list[float]:
+    """Round values around those of all candidates: of whole epochs, or of what there is before the first one's end."""
     scale = 100 if quantity == "accuracy" else 1
     pairs = [_points(state, quantity, scale) for state in states]
     finished = [value for training, validation in pairs if validation for _, value in (*training, *validation)]
     values = finished or [value for training, _ in pairs for _, value in training]
-    if not values:
-        return (0.0, 100.0) if quantity == "accuracy" else (0.0, 1.0)
-    ticks = nice_ticks(min(values), max(values), around=True)
-    return ticks[0], min(ticks[-1], 100.0) if quantity == "accuracy" else ticks[-1]
+    ticks = nice_ticks(min(values, default=0), max(values, default=scale), around=True)
+    return [tick for tick in ticks if quantity == "loss" or tick <= 100]
 
 
 def nice_ticks(low: float, high: float, *, around: bool = False) -> list[float]:
@@ -168,9 +169,11 @@ def timeline(moves: Sequence[Move]) -> Markup:
     numbers = [float(move.decision.sequence) for move in ordered]
     champions = [100 * m.decision.champion.accuracy if m.decision.champion else None for m in ordered]
     tried = [100 * move.decision.evaluation.accuracy for move in ordered]
-    ticks = nice_ticks(*_extent([*tried, *(c for c in champions if c is not None)]), around=True)
-    canvas = Canvas(x=(numbers[0] - 0.5, numbers[-1] + 0.5), y=(ticks[0], min(ticks[-1], 100.0)), height=170)
-    canvas.grid([tick for tick in ticks if tick <= 100], "%")
+    around = nice_ticks(*_extent([*tried, *(c for c in champions if c is not None)]), around=True)
+    ticks = [tick for tick in around if tick <= 100]
+    across, up = (numbers[0] - 0.5, numbers[-1] + 0.5), (ticks[0], ticks[-1])
+    canvas = Canvas(x=across, y=up, width=460, height=190, left=56, right=86)
+    canvas.grid(ticks, "%")
     canvas.line(_steps(numbers, champions), "champion")
     for number, value, move in zip(numbers, tried, ordered, strict=True):
         canvas.dot((number, value), f"dot {move.decision.outcome}", 4.5 if move.decision.changes_champion else 3.5)

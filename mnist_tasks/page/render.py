@@ -60,7 +60,7 @@ def _templates() -> Environment:
         "money": texts.money,
         "mover": texts.mover,
         "run_link": run_link,
-        "sentence": texts.sentence,
+        "story": texts.story,
         "sure": texts.sure,
     }
     return environment

@@ -44,6 +44,19 @@ def sentence(decision: Decision) -> str:
     return decision.reason if decision.kind == "rollback" else words.reason(decision)
 
 
+def story(decision: Decision) -> str:
+    """The decision's reason by itself, where no headline stands above it."""
+    if decision.kind == "rollback":
+        return decision.reason
+    if decision.outcome == "rejected":
+        return f"{_capital(words.why_rejected(decision))}."
+    return f"{_capital(decision.reason).rstrip('.')}."
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
 def news(view: RunView) -> str:
     """What a screen reader is told when something has changed."""
     states = view.states.value or ()
