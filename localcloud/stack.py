@@ -10,12 +10,12 @@ from typing import Any
 from localcloud.aws import ClientFactory
 from localcloud.errors import LocalCloudError
 from localcloud.home import CHECKOUT
-from localcloud.images import TRAINER_IMAGE
+from localcloud.images import PROMOTER_IMAGE, TRAINER_IMAGE
 from localcloud.processes import wait_until
 
 STACK = "mnist"
 TEMPLATE = CHECKOUT / "infra" / "mnist.yaml"
-PARAMETERS = {"TrainerImage": TRAINER_IMAGE}
+PARAMETERS = {"TrainerImage": TRAINER_IMAGE, "PromoterImage": PROMOTER_IMAGE}
 DEPLOY_SECONDS = 60.0
 
 
