@@ -104,8 +104,8 @@ with DAG(
 
         return plan.pick_best(storage(), LAYOUT, slug_of(dag_run)).name
 
-    # A container with a role of its own recomputes the best candidate's figures, writes its `_final` and releases it if it
-    # is better. Airflow's workers read no weights and write no final.
+    # A container with a role of its own recomputes the best candidate's figures, writes its `_final`, and releases it
+    # if it is better. Airflow's workers read no weights and write no final.
     promote = EcsWorkOperator(
         task_id="promote",
         **ON_PROMOTER,

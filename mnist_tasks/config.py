@@ -306,6 +306,15 @@ class ContainerSettings(Frozen):
         return cls.checked(values, mend="correct the environment in the task definition", names=names)
 
 
+class PromoterSettings(ContainerSettings):
+    """What the promoter's task definition tells it besides."""
+
+    time_limit_seconds: int = Field(600, ge=1, le=86_400, description="then the container ends itself")
+    kms_key: str = Field("", description="the key that encrypts the bucket's objects at rest, by the bucket's own rule")
+    lock_mode: Literal["GOVERNANCE", "COMPLIANCE", ""] = Field("", description="Object Lock of what is written")
+    lock_days: int = Field(365, ge=1, le=3650, description="days for which it cannot be removed")
+
+
 def variables_of(model: type[Frozen]) -> dict[str, str]:
     """The environment variable of each field."""
     return {name: ENVIRONMENT_PREFIX + name.upper() for name in model.model_fields}

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from mnist_tasks.errors import ConfigurationError, DataError, IntegrityError, MnistError, NotFoundError, is_temporary
 
 if TYPE_CHECKING:
-    from mnist_tasks.storage import Storage
+    from mnist_tasks.storage import Lock, Storage
 
 PATIENT = {"connect_timeout": 5, "read_timeout": 60, "retries": {"mode": "standard", "total_max_attempts": 6}}
 
@@ -42,7 +42,7 @@ def limit_time(seconds: int) -> None:
     faulthandler.dump_traceback_later(seconds, exit=True, file=sys.__stderr__ or sys.stderr)
 
 
-def open_storage(bucket: str, config: Mapping[str, Any] = PATIENT) -> Storage:
+def open_storage(bucket: str, config: Mapping[str, Any] = PATIENT, *, lock: Lock | None = None) -> Storage:
     """The bucket, as the environment and `config` (botocore's) say.
 
     Raises:
@@ -55,7 +55,7 @@ def open_storage(bucket: str, config: Mapping[str, Any] = PATIENT) -> Storage:
     from mnist_tasks.storage import Storage
 
     try:
-        return Storage(boto3.client("s3", config=Config(user_agent_extra="mnist", **config)), bucket)
+        return Storage(boto3.client("s3", config=Config(user_agent_extra="mnist", **config)), bucket, lock)
     except (BotoCoreError, ValueError) as error:
         raise ConfigurationError(
             f"no S3 client can be made: {error}",

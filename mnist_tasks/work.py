@@ -24,9 +24,10 @@ def training(storage: Storage, layout: Layout, job: TrainingJob) -> Work:
         return found.message if found else None
 
     def clean_up() -> None:
-        # The container does so itself, unless it was killed between its commit and that.
+        # The container does so itself, unless it was killed between its commit and that. To ask for the object, one
+        # would have to be allowed to read it.
         resume = layout.resume(job.run, job.candidate)
-        if storage.exists(resume):
+        if resume in storage.keys(resume, page=1):
             storage.delete(resume)
 
     return Work(job, "its checkpoint is not committed", result, told, clean_up)

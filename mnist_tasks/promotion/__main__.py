@@ -26,7 +26,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from mnist_tasks.config import ContainerSettings, PromotionJob
+from mnist_tasks.config import PromoterSettings, PromotionJob
 from mnist_tasks.container import limit_time, open_storage, run, say
 from mnist_tasks.errors import GateFailed
 from mnist_tasks.promotion.surroundings import admitted
@@ -44,23 +44,26 @@ def _work(arguments: Sequence[str], environment: Mapping[str, str]) -> None:
     kept = admitted(environment)
     os.environ.clear()
     os.environ.update(kept)
-    limit_time(ContainerSettings.from_environment(kept).time_limit_seconds)
+    settings = PromoterSettings.from_environment(kept)
+    limit_time(settings.time_limit_seconds)
     job = PromotionJob.from_container(arguments, kept)
     try:
-        decision = _decide(job)
+        decision = _decide(job, settings)
     except GateFailed as rejection:
         say(f"decided: {rejection.problem}")
     else:
         say(f"decided: {decision.outcome}, {decision.reason}")
 
 
-def _decide(job: PromotionJob) -> Decision:
+def _decide(job: PromotionJob, settings: PromoterSettings) -> Decision:
     # Imported here: a job that is refused needs no NumPy.
     from mnist_tasks.layout import Layout
     from mnist_tasks.promotion.promote import promote
     from mnist_tasks.promotion.release import rollback
+    from mnist_tasks.storage import Lock
 
-    storage, layout, now = open_storage(job.bucket), Layout(job.checkpoints_prefix), datetime.now(UTC)
+    lock = Lock(settings.lock_mode, settings.lock_days) if settings.lock_mode else None
+    storage, layout, now = open_storage(job.bucket, lock=lock), Layout(job.checkpoints_prefix), datetime.now(UTC)
     if job.to is not None and job.reason is not None:
         return rollback(storage, layout, to=job.to, reason=job.reason, slug=job.run, now=now)
     return promote(storage, layout, job.run, now=now)

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
-from mnist_tasks.config import ENVIRONMENT_PREFIX, ContainerSettings, PromotionJob, variables_of
+from mnist_tasks.config import ENVIRONMENT_PREFIX, PromoterSettings, PromotionJob, variables_of
 from mnist_tasks.errors import ConfigurationError
 
 # What a process needs to run at all.
@@ -31,8 +31,7 @@ _AWS = {
 _ADDRESSES = {"AWS_ENDPOINT_URL", "AWS_CONTAINER_CREDENTIALS_FULL_URI"}
 # `action` is the argument, and no variable.
 _JOB = {name for field, name in variables_of(PromotionJob).items() if field != "action"}
-# The key that encrypts at rest: the task definition names it for every container.
-_DEFINITION = {*variables_of(ContainerSettings).values(), f"{ENVIRONMENT_PREFIX}KMS_KEY"}
+_DEFINITION = set(variables_of(PromoterSettings).values())
 
 
 def admitted(environment: Mapping[str, str]) -> dict[str, str]:
