@@ -14,14 +14,13 @@ from airflow.sdk import DAG, TriggerRule, task
 from mnist_wiring import (
     CHAMPION,
     DEFAULT_ARGS,
-    LAYOUT,
     RELEASED,
     SETTINGS,
+    chain_of_decisions,
     form,
     send_failure,
     send_once,
     slug_of,
-    storage,
 )
 
 from mnist_tasks.config import RollbackConfig
@@ -46,7 +45,11 @@ with DAG(
 
         wish = RollbackConfig.from_params(params, dag_run.conf)
         decision = release.rollback(
-            storage(), LAYOUT, to=wish.to, reason=wish.reason, slug=slug_of(dag_run), now=datetime.now(UTC)
+            chain_of_decisions(signing=True),
+            to=wish.to,
+            reason=wish.reason,
+            slug=slug_of(dag_run),
+            now=datetime.now(UTC),
         )
         outlet_events[RELEASED].add(CHAMPION, extra=decision.summary())
         return decision.summary()
@@ -58,7 +61,7 @@ with DAG(
 
         slug = slug_of(dag_run)
         run = {"dag_id": dag_run.dag_id, "run_id": dag_run.run_id, "airflow_url": SETTINGS.airflow_url}
-        return send_once(report.compose_rollback_mail(storage(), LAYOUT, slug, **run), slug=slug, kind="rollback")
+        return send_once(report.compose_rollback_mail(chain_of_decisions(), slug, **run), slug=slug, kind="rollback")
 
     @task(trigger_rule=TriggerRule.ONE_FAILED)
     def email_failure(*, dag_run: Any = None, ti: Any = None) -> str:

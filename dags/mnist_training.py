@@ -22,6 +22,7 @@ from mnist_wiring import (
     LAYOUT,
     RELEASED,
     SETTINGS,
+    chain_of_decisions,
     form,
     send_failure,
     send_once,
@@ -112,7 +113,7 @@ with DAG(
         """Recompute the best candidate's figures, write its `_final`, release it if it is better."""
         from mnist_tasks.promotion import promote
 
-        decision = promote.promote(storage(), LAYOUT, slug_of(dag_run), now=datetime.now(UTC))
+        decision = promote.promote(chain_of_decisions(signing=True), slug_of(dag_run), now=datetime.now(UTC))
         if decision.outcome == "released":
             outlet_events[RELEASED].add(CHAMPION, extra=decision.summary())
         return decision.outcome
@@ -122,7 +123,7 @@ with DAG(
         """Write the run's report to S3."""
         from mnist_tasks import report
 
-        return report.publish(storage(), LAYOUT, slug_of(dag_run))
+        return report.publish(chain_of_decisions(), slug_of(dag_run))
 
     @task
     def email_report(*, dag_run: Any = None) -> bool:
@@ -130,7 +131,7 @@ with DAG(
         from mnist_tasks import plan, report
 
         slug = slug_of(dag_run)
-        mail = report.compose_mail(storage(), LAYOUT, slug, airflow_url=SETTINGS.airflow_url)
+        mail = report.compose_mail(chain_of_decisions(), slug, airflow_url=SETTINGS.airflow_url)
         recipients = plan.read_plan(storage(), LAYOUT, slug).config.recipients
         return send_once(mail, slug=slug, kind="report", recipients=recipients)
 

@@ -88,6 +88,8 @@ class Settings(Frozen):
         "", pattern=r"^(https?://[^\s<>\"]+)?$", description="address of the Airflow UI, for links"
     )
     schedule: str = Field("0 2 * * *", description="nightly schedule (cron, UTC)")
+    signing_keys: str = Field("", description="PEM file with the public keys whose signed decisions are believed")
+    signing_key: str = Field("", description="ARN of the KMS key that signs decisions; only who promotes may use it")
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:

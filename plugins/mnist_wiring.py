@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from email.message import EmailMessage
 
     from mnist_tasks.notify import Mail, MailServer
+    from mnist_tasks.promotion.chain import Chain
     from mnist_tasks.report import FailedStep
+    from mnist_tasks.signing import Signer
     from mnist_tasks.storage import Storage
 
 SETTINGS = Settings.from_environment(os.environ)
@@ -47,6 +49,29 @@ def storage() -> Storage:
     # and what a step imports and reads makes it look several times.
     gc.freeze()
     return Storage(S3Hook(aws_conn_id="aws_default").conn, SETTINGS.bucket)
+
+
+@cache
+def chain_of_decisions(*, signing: bool = False) -> Chain:
+    """The signed decisions; only the steps that decide ask for the key that signs.
+
+    Raises:
+        ConfigurationError: `MNIST_SIGNING_KEYS` names no file with public keys.
+    """
+    from mnist_tasks.promotion.chain import Chain
+    from mnist_tasks.signing import TrustedKeys
+
+    return Chain(storage(), LAYOUT, TrustedKeys.from_file(SETTINGS.signing_keys), _signer() if signing else None)
+
+
+def _signer() -> Signer | None:
+    from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
+
+    from mnist_tasks.signing import KmsSigner
+
+    if not SETTINGS.signing_key:
+        return None
+    return KmsSigner(AwsBaseHook(aws_conn_id="aws_default", client_type="kms").conn, SETTINGS.signing_key)
 
 
 def mail_server() -> MailServer:
