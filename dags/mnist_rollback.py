@@ -12,17 +12,16 @@ from typing import Any
 from airflow.sdk import DAG, TriggerRule, task
 from mnist_wiring import (
     DEFAULT_ARGS,
-    LAYOUT,
     ON_PROMOTER,
     RELEASED,
     SETTINGS,
     announce,
+    chain_of_decisions,
     form,
     promotion,
     send_failure,
     send_once,
     slug_of,
-    storage,
 )
 
 from mnist_ecs import EcsWorkOperator
@@ -57,7 +56,7 @@ with DAG(
 
         slug = slug_of(dag_run)
         run = {"dag_id": dag_run.dag_id, "run_id": dag_run.run_id, "airflow_url": SETTINGS.airflow_url}
-        return send_once(report.compose_rollback_mail(storage(), LAYOUT, slug, **run), slug=slug, kind="rollback")
+        return send_once(report.compose_rollback_mail(chain_of_decisions(), slug, **run), slug=slug, kind="rollback")
 
     @task(trigger_rule=TriggerRule.ONE_FAILED)
     def email_failure(*, dag_run: Any = None, ti: Any = None) -> str:

@@ -23,6 +23,7 @@ from mnist_wiring import (
     RELEASED,
     SETTINGS,
     announce,
+    chain_of_decisions,
     form,
     on_ecs,
     promotion,
@@ -119,7 +120,7 @@ with DAG(
         """Write the run's report to S3."""
         from mnist_tasks import report
 
-        return report.publish(storage(), LAYOUT, slug_of(dag_run))
+        return report.publish(chain_of_decisions(), slug_of(dag_run))
 
     @task
     def email_report(*, dag_run: Any = None) -> bool:
@@ -127,7 +128,7 @@ with DAG(
         from mnist_tasks import plan, report
 
         slug = slug_of(dag_run)
-        mail = report.compose_mail(storage(), LAYOUT, slug, airflow_url=SETTINGS.airflow_url)
+        mail = report.compose_mail(chain_of_decisions(), slug, airflow_url=SETTINGS.airflow_url)
         recipients = plan.read_plan(storage(), LAYOUT, slug).config.recipients
         return send_once(mail, slug=slug, kind="report", recipients=recipients)
 

@@ -201,6 +201,8 @@ def _kill_group(group: int) -> None:
 
 def _deploy(place: Home, state: State) -> State:
     outputs, changed = stack.deploy(client_factory(_endpoint(state)), stack.TEMPLATE)
+    if key := outputs.get(stack.SIGNING_KEY):
+        stack.keep_public_key(client_factory(_endpoint(state)), key, place.public_keys)
     if changed:
         # The emulator writes its state only when it ends: in a crash before that, the objects of S3 would outlive the
         # keys that encrypt them.
@@ -223,6 +225,7 @@ def _cloud(place: Home, state: State) -> Cloud:
         "AWS_SECRET_ACCESS_KEY": SECRET_ACCESS_KEY,
         "AWS_DEFAULT_REGION": REGION,
         **stack.environment(state.outputs),
+        "MNIST_SIGNING_KEYS": str(place.public_keys),
         "SMTP_HOST": "127.0.0.1",
         "SMTP_PORT": str(state.ports.smtp),
         "MAILDIR": str(place.maildir),

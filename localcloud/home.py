@@ -91,6 +91,11 @@ class Home:
         return Path(tempfile.gettempdir()) / f"localcloud-{name}"
 
     @property
+    def public_keys(self) -> Path:
+        """The public half of every key that has signed here, as PEM."""
+        return self.root / "promotion.pub.pem"
+
+    @property
     def secret(self) -> Path:
         """What the tokens are made of by which processes get the credentials of their roles."""
         return self.root / "secret"

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic.fields import FieldInfo
 
 from mnist_tasks.errors import ConfigurationError
 
@@ -95,6 +96,7 @@ class Settings(Frozen):
         "", pattern=r"^(https?://[^\s<>\"]+)?$", description="address of the Airflow UI, for links"
     )
     schedule: str = Field("0 2 * * *", description="nightly schedule (cron, UTC)")
+    signing_keys: str = Field("", description="PEM file with the public keys whose signed decisions are believed")
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
@@ -107,8 +109,7 @@ class Settings(Frozen):
         for name, field in cls.model_fields.items():
             text = environment.get(ENVIRONMENT_PREFIX + name.upper(), "").strip()
             if text:
-                is_list = isinstance(field.default, tuple)
-                values[name] = tuple(filter(None, (t.strip() for t in text.split(",")))) if is_list else text
+                values[name] = _parsed(field, text)
         return cls.checked(values, mend="correct the MNIST_... environment variable of that name")
 
     def network_configuration(self) -> dict[str, Any] | None:
@@ -302,7 +303,8 @@ class ContainerSettings(Frozen):
             ConfigurationError: a value is outside its bounds.
         """
         names = variables_of(cls)
-        values = {name: environment[variable] for name, variable in names.items() if variable in environment}
+        fields = cls.model_fields
+        values = {name: _parsed(fields[name], environment[v]) for name, v in names.items() if v in environment}
         return cls.checked(values, mend="correct the environment in the task definition", names=names)
 
 
@@ -311,8 +313,17 @@ class PromoterSettings(ContainerSettings):
 
     time_limit_seconds: int = Field(600, ge=1, le=86_400, description="then the container ends itself")
     kms_key: str = Field("", description="the key that encrypts the bucket's objects at rest, by the bucket's own rule")
+    signing_key: str = Field(min_length=1, description="ARN of the KMS key that signs decisions")
+    earlier_signing_keys: tuple[str, ...] = Field((), description="ARNs of keys that have signed before it")
     lock_mode: Literal["GOVERNANCE", "COMPLIANCE", ""] = Field("", description="Object Lock of what is written")
     lock_days: int = Field(365, ge=1, le=3650, description="days for which it cannot be removed")
+
+
+def _parsed(field: FieldInfo, text: str) -> str | tuple[str, ...]:
+    """A variable's text; where the field is a list, its parts between commas."""
+    if not isinstance(field.default, tuple):
+        return text
+    return tuple(filter(None, (part.strip() for part in text.split(","))))
 
 
 def variables_of(model: type[Frozen]) -> dict[str, str]:

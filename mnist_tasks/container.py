@@ -7,7 +7,7 @@ import signal
 import sys
 from collections.abc import Callable, Mapping
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from mnist_tasks.errors import ConfigurationError, DataError, IntegrityError, MnistError, NotFoundError, is_temporary
 
@@ -48,17 +48,26 @@ def open_storage(bucket: str, config: Mapping[str, Any] = PATIENT, *, lock: Lock
     Raises:
         ConfigurationError: AWS's variables make no client.
     """
+    from mnist_tasks.storage import Storage
+
+    return Storage(open_client("s3", config), bucket, lock)
+
+
+def open_client(service: Literal["s3", "kms"], config: Mapping[str, Any] = PATIENT) -> Any:
+    """A client, as the environment and `config` (botocore's) say.
+
+    Raises:
+        ConfigurationError: AWS's variables make none.
+    """
     import boto3
     from botocore.config import Config
     from botocore.exceptions import BotoCoreError
 
-    from mnist_tasks.storage import Storage
-
     try:
-        return Storage(boto3.client("s3", config=Config(user_agent_extra="mnist", **config)), bucket, lock)
+        return boto3.client(service, config=Config(user_agent_extra="mnist", **config))
     except (BotoCoreError, ValueError) as error:
         raise ConfigurationError(
-            f"no S3 client can be made: {error}",
+            f"no {service.upper()} client can be made: {error}",
             mend="correct AWS_REGION, AWS_ENDPOINT_URL or other AWS_... variables",
         ) from error
 

@@ -6,6 +6,7 @@ MnistError
 ├── DataError               the data set is not what it has to be (hash, shape, label, archive)
 │   └── ValidationFailed    the data set was read, and its report says no
 ├── IntegrityError          an object in S3 is not what its manifest says
+│   └── SignatureRefused    nobody whom we trust has signed it
 ├── AttestationRefused      a document, or an answer of KMS, does not prove that the code runs where it has to
 ├── ContainerFailed         a container ended with an exit code that another try would repeat
 ├── GateFailed              the best candidate may not be promoted
@@ -63,6 +64,10 @@ class ValidationFailed(DataError):  # noqa: N818 - reads as what it says: "valid
 
 class IntegrityError(MnistError):
     """Stored bytes differ from what their manifest says."""
+
+
+class SignatureRefused(IntegrityError):  # noqa: N818
+    """What should be signed is not, or not by a key that is trusted."""
 
 
 class AttestationRefused(MnistError):  # noqa: N818

@@ -9,6 +9,7 @@ from mnist_tasks.config import PromotionJob, TrainingJob
 from mnist_tasks.ecs import Work
 from mnist_tasks.layout import Layout
 from mnist_tasks.promotion import decisions, release
+from mnist_tasks.promotion.chain import Chain
 from mnist_tasks.storage import Storage
 
 
@@ -33,11 +34,11 @@ def training(storage: Storage, layout: Layout, job: TrainingJob) -> Work:
     return Work(job, "its checkpoint is not committed", result, told, clean_up)
 
 
-def promotion(storage: Storage, layout: Layout, job: PromotionJob) -> Work:
-    """Done when the run's decision is in the chain and the champion's pointer shows it; a rejection is an outcome."""
+def promotion(chain: Chain, job: PromotionJob) -> Work:
+    """Done when the run's decision is in the chain, and what follows from it is there. A rejection is an outcome."""
 
     def result() -> dict[str, Any] | None:
-        decision = release.find_settled(storage, layout, job.run)
+        decision = release.find_settled(chain, job.run)
         return decisions.passed(decision).summary() if decision else None
 
     return Work(job, "its decision is not recorded", result, progress=lambda: None, clean_up=lambda: None)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from mnist_tasks.ecs import Work
     from mnist_tasks.notify import Mail, MailServer
+    from mnist_tasks.promotion.chain import Chain
     from mnist_tasks.report import FailedStep
     from mnist_tasks.storage import Storage
 
@@ -50,6 +51,19 @@ def storage() -> Storage:
     return Storage(S3Hook(aws_conn_id="aws_default").conn, SETTINGS.bucket)
 
 
+@cache
+def chain_of_decisions() -> Chain:
+    """The signed decisions, for reading; only the promoter's container has the key that signs.
+
+    Raises:
+        ConfigurationError: `MNIST_SIGNING_KEYS` names no file with public keys.
+    """
+    from mnist_tasks.promotion.chain import Chain
+    from mnist_tasks.signing import TrustedKeys
+
+    return Chain(storage(), LAYOUT, TrustedKeys.from_file(SETTINGS.signing_keys))
+
+
 def training(context: Any) -> Work:
     """What a mapped step has its container do: the job that the plan made, checked again."""
     from mnist_tasks import work
@@ -64,7 +78,7 @@ def promotion(dag_run: Any, **wish: str) -> Work:
 
     values = {"bucket": SETTINGS.bucket, "checkpoints_prefix": LAYOUT.checkpoints, "run": slug_of(dag_run), **wish}
     job = PromotionJob.checked(values, mend="trigger the run again with values inside the bounds of the form")
-    return work.promotion(storage(), LAYOUT, job)
+    return work.promotion(chain_of_decisions(), job)
 
 
 def on_ecs(task_definition: str, container: str) -> dict[str, Any]:

@@ -8,6 +8,7 @@ only as far as this program uses them for him. So:
 - Arguments and `MNIST_...`, `AWS_...` variables are allow-listed (`mnist_tasks.promotion.surroundings`); others are
   dropped before anything reads them.
 - AWS is asked at its own address. Only this machine's own may stand in for it (the one-machine cloud).
+- The keys whose decisions are believed come from KMS, and IAM says which of them he may ask for.
 
 Exit codes (`mnist_tasks.ecs` says what each of them means to a retry):
     0: the run's decision is in the chain, and the champion's pointer shows it. A rejection is a decision, too.
@@ -27,11 +28,12 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from mnist_tasks.config import PromoterSettings, PromotionJob
-from mnist_tasks.container import limit_time, open_storage, run, say
+from mnist_tasks.container import limit_time, open_client, open_storage, run, say
 from mnist_tasks.errors import GateFailed
 from mnist_tasks.promotion.surroundings import admitted
 
 if TYPE_CHECKING:
+    from mnist_tasks.promotion.chain import Chain
     from mnist_tasks.promotion.decisions import Decision
 
 
@@ -57,16 +59,29 @@ def _work(arguments: Sequence[str], environment: Mapping[str, str]) -> None:
 
 def _decide(job: PromotionJob, settings: PromoterSettings) -> Decision:
     # Imported here: a job that is refused needs no NumPy.
-    from mnist_tasks.layout import Layout
     from mnist_tasks.promotion.promote import promote
     from mnist_tasks.promotion.release import rollback
+
+    chain, now = _open_chain(job, settings), datetime.now(UTC)
+    if job.to is not None and job.reason is not None:
+        return rollback(chain, to=job.to, reason=job.reason, slug=job.run, now=now)
+    return promote(chain, job.run, now=now)
+
+
+def _open_chain(job: PromotionJob, settings: PromoterSettings) -> Chain:
+    from mnist_tasks.layout import Layout
+    from mnist_tasks.promotion.chain import Chain
+    from mnist_tasks.signing import KmsSigner, trusted_by_kms
     from mnist_tasks.storage import Lock
 
     lock = Lock(settings.lock_mode, settings.lock_days) if settings.lock_mode else None
-    storage, layout, now = open_storage(job.bucket, lock=lock), Layout(job.checkpoints_prefix), datetime.now(UTC)
-    if job.to is not None and job.reason is not None:
-        return rollback(storage, layout, to=job.to, reason=job.reason, slug=job.run, now=now)
-    return promote(storage, layout, job.run, now=now)
+    kms = open_client("kms")
+    return Chain(
+        open_storage(job.bucket, lock=lock),
+        Layout(job.checkpoints_prefix),
+        trusted_by_kms(kms, [settings.signing_key, *settings.earlier_signing_keys]),
+        KmsSigner(kms, settings.signing_key),
+    )
 
 
 if __name__ == "__main__":

@@ -43,6 +43,7 @@ def test_the_s3_keys_are_exactly_the_designs(pipeline, first, keys_after_first):
         r"datasets/mnist/[0-9a-f]{64}/mnist\.npz",
         r"datasets/mnist/accepted\.json",
         rf"checkpoints/{NAME}(_final)?/(weights|metrics\.json|manifest\.json)",
+        rf"checkpoints/{NAME}_final/decision\.json",
         r"checkpoints/champion\.json",
         r"decisions/(\d{8}|head)\.json",
         rf"runs/{slug}/[a-z0-9_./-]+",
