@@ -1,7 +1,7 @@
 """What a run's ECS tasks took: one small record for each, written by whoever waits for the task.
 
 ECS forgets a task about an hour after its end. What it says of it until then, from when to when it ran, on what and how
-it ended, is kept beside the run's other records: the only place that knows what a training has cost, and what of that
+it ended, is kept beside the run's other records: the only place that knows what a run has cost, and what of that
 went into tries that came to nothing.
 """
 
@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from pydantic import AwareDatetime, Field
 
-from mnist_tasks.config import Frozen, TrainingJob
+from mnist_tasks.config import Frozen, S3KeyPart
 from mnist_tasks.layout import Layout
 from mnist_tasks.storage import Storage, parse, to_json
 
@@ -22,10 +22,13 @@ SHORTEST_BILLED = timedelta(minutes=1)
 
 
 class Attempt(Frozen):
-    """One ECS task for a candidate. `started` is when its image began to arrive, from where on Fargate bills."""
+    """One ECS task for a job of a run. `started` is when its image began to arrive, from where on Fargate bills.
+
+    `job` is the name of a candidate, or what the promoter was asked to do.
+    """
 
     version: Literal[1] = 1
-    candidate: str = Field(pattern=r"^mnist_model_\d{8}_\d{6}$")
+    job: S3KeyPart
     generation: int = Field(ge=1)
     capacity: Literal["FARGATE", "FARGATE_SPOT"]
     vcpus: float = Field(gt=0)
@@ -40,12 +43,12 @@ class Attempt(Frozen):
         return max((self.stopped or now) - self.started, SHORTEST_BILLED).total_seconds()
 
 
-def of_task(task: Mapping[str, Any], job: TrainingJob, generation: int, container: str) -> Attempt | None:
-    """What ECS says of a task that trains `job`; None if it was never given a place to run, which costs nothing.
+def of_task(task: Mapping[str, Any], job: str, generation: int, container: str) -> Attempt | None:
+    """What ECS says of a task; None if it was never given a place to run, which costs nothing.
 
     Args:
         task: One entry of DescribeTasks.
-        job: What it was started for.
+        job: The name of what it was started for.
         generation: The number of its submission.
         container: Name of the container whose exit code counts.
     """
@@ -55,7 +58,7 @@ def of_task(task: Mapping[str, Any], job: TrainingJob, generation: int, containe
     stopped = task["lastStatus"] == "STOPPED"
     codes = [c.get("exitCode") for c in task.get("containers", []) if c.get("name") == container]
     return Attempt(
-        candidate=job.candidate,
+        job=job,
         generation=generation,
         capacity=task.get("capacityProviderName") or "FARGATE",
         vcpus=int(task["cpu"]) / 1024,
@@ -69,15 +72,15 @@ def of_task(task: Mapping[str, Any], job: TrainingJob, generation: int, containe
 
 def write(storage: Storage, layout: Layout, slug: str, attempt: Attempt) -> None:
     """Keep what is known of an attempt; written anew whenever more is known."""
-    key = layout.attempt(slug, attempt.candidate, attempt.generation)
+    key = layout.attempt(slug, attempt.job, attempt.generation)
     storage.put(key, to_json(attempt.model_dump(mode="json")))
 
 
 def read_all(storage: Storage, layout: Layout, slug: str) -> tuple[Attempt, ...]:
-    """The attempts of a run, those of a candidate in their order: one listing, and one read for each.
+    """The attempts of a run, those of a job in their order: one listing, and one read for each.
 
     Raises:
         IntegrityError: what is stored there is no record of an attempt.
     """
     found = [parse(Attempt, storage, storage.get(key)) for key in storage.keys(layout.attempts(slug))]
-    return tuple(sorted(found, key=lambda attempt: (attempt.candidate, attempt.generation)))
+    return tuple(sorted(found, key=lambda attempt: (attempt.job, attempt.generation)))

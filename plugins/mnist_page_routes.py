@@ -28,6 +28,8 @@ from mnist_tasks.errors import MnistError
 from mnist_tasks.page import data, render
 from mnist_tasks.page.cost import Prices
 from mnist_tasks.page.data import AirflowRun, Place
+from mnist_tasks.promotion.chain import Chain
+from mnist_tasks.signing import TrustedKeys
 from mnist_tasks.storage import Storage
 
 TRAINING, ROLLBACK = "mnist_training", "mnist_rollback"
@@ -133,7 +135,8 @@ def place() -> Place:
     from botocore.config import Config
 
     client = S3Hook(aws_conn_id="aws_default", config=Config(**_BRIEF)).conn
-    return Place(Storage(client, SETTINGS.bucket), LAYOUT, Prices.of(SETTINGS))
+    chain = Chain(Storage(client, SETTINGS.bucket), LAYOUT, TrustedKeys.from_file(SETTINGS.signing_keys))
+    return Place(chain, Prices.of(SETTINGS))
 
 
 def known_runs(dag_id: str, run_id: str | None = None) -> list[AirflowRun]:

@@ -32,7 +32,7 @@ class Prices:
 
 @dataclass(frozen=True)
 class Line:
-    """One attempt: billed seconds, and whether its candidate had to be tried again."""
+    """One attempt: billed seconds, and whether its job had to be tried again."""
 
     attempt: Attempt
     seconds: float
@@ -78,17 +78,17 @@ def cost_of(
 ) -> Cost:
     """The bill of a run.
 
-    An attempt is wasted if another one of the same candidate came after it, or if the candidate is in `failed`: those
-    of a run that has ended without them. (What a retry saved by going on from the last epoch is not subtracted.)
+    An attempt is wasted if another one of the same job came after it, or if the job is in `failed`: the
+    candidates that a run has ended without. (What a retry saved by going on from the last epoch is not subtracted.)
     """
     known = tuple(attempts)
-    last = {attempt.candidate: attempt.generation for attempt in known}  # ascending: the last one stays
+    last = {attempt.job: attempt.generation for attempt in known}  # ascending: the last one stays
     lines = tuple(
         Line(
             attempt=attempt,
             seconds=attempt.seconds(now),
             dollars=prices.dollars(attempt, now),
-            wasted=attempt.generation != last[attempt.candidate] or attempt.candidate in failed,
+            wasted=attempt.generation != last[attempt.job] or attempt.job in failed,
         )
         for attempt in known
     )

@@ -18,7 +18,8 @@ from mnist_tasks.page.cost import Cost, Prices, cost_of
 from mnist_tasks.page.found import Found, begin
 from mnist_tasks.page.verification import Verified, verify_final
 from mnist_tasks.plan import Plan, find_plan
-from mnist_tasks.promotion import chain, decisions
+from mnist_tasks.promotion import decisions
+from mnist_tasks.promotion.chain import Chain
 from mnist_tasks.promotion.decisions import Decision
 from mnist_tasks.states import State
 from mnist_tasks.storage import Content, Storage, parse
@@ -51,11 +52,20 @@ class AirflowRun:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a page reads, and what the deployment pays."""
+    """Where a page reads, whose signatures it believes, and what the deployment pays."""
 
-    storage: Storage
-    layout: Layout
+    chain: Chain
     prices: Prices
+
+    @property
+    def storage(self) -> Storage:
+        """The bucket."""
+        return self.chain.storage
+
+    @property
+    def layout(self) -> Layout:
+        """Its keys."""
+        return self.chain.layout
 
 
 class _Published(Frozen, extra="ignore"):
@@ -133,13 +143,13 @@ def read_run(place: Place, run: AirflowRun, now: datetime) -> RunView:
     """
     storage, layout, slug = place.storage, place.layout, run.slug
     planned = begin(partial(find_plan, storage, layout, slug))
-    decided = begin(partial(decisions.find_of_run, storage, layout, slug, within=_RECORDS))
+    decided = begin(partial(decisions.find_of_run, place.chain, slug, within=_RECORDS))
     validated = begin(partial(_find, ValidationReport, storage, layout.run(slug, "validation.json")))
     published = begin(partial(_find, _Published, storage, layout.run(slug, "report.json")))
     tried = begin(partial(attempts.read_all, storage, layout, slug))
     plan, decision = planned.result(), decided.result()
     trained = begin(partial(states.read_states, storage, layout, plan.value)) if plan.value else None
-    final = begin(partial(verify_final, storage, layout, decision.value)) if decision.value else None
+    final = begin(partial(verify_final, place.chain, decision.value)) if decision.value else None
     found = trained.result() if trained else Found[tuple[State, ...]]()
     return RunView(
         run=run,
@@ -192,7 +202,7 @@ def read_overview(place: Place, runs: Sequence[AirflowRun], rollbacks: Sequence[
     found = records.result()
     known = {run.slug: run for run in (*rollbacks, *runs)}
     decided = {decision.run: decision for decision in found.value or ()}
-    finals = [begin(partial(verify_final, place.storage, place.layout, decision)) for decision in found.value or ()]
+    finals = [begin(partial(verify_final, place.chain, decision)) for decision in found.value or ()]
     return Overview(
         now=now,
         moves=tuple(
@@ -209,8 +219,7 @@ def read_overview(place: Place, runs: Sequence[AirflowRun], rollbacks: Sequence[
 
 
 def _newest_decisions(place: Place) -> tuple[Decision, ...]:
-    last = chain.find_newest(place.storage, place.layout)
-    links = islice(chain.backwards(place.storage, place.layout, last), DECISIONS)
+    links = islice(place.chain.backwards(place.chain.find_newest()), DECISIONS)
     return tuple(link.decision for link in links)
 
 

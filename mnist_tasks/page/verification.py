@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mnist_tasks import checkpoints
-from mnist_tasks.errors import MnistError, TemporaryError
-from mnist_tasks.layout import Layout
+from mnist_tasks.errors import MnistError, NotFoundError, TemporaryError
+from mnist_tasks.promotion.chain import Chain
 from mnist_tasks.promotion.decisions import Decision
-from mnist_tasks.storage import Storage
+from mnist_tasks.promotion.finals import read_vouched
 
 
 @dataclass(frozen=True)
@@ -20,8 +19,12 @@ class Verified:
     sentence: str
 
 
-def verify_final(storage: Storage, layout: Layout, decision: Decision) -> Verified | None:
-    """Hold a final's manifest against the record that speaks of it; None where the decision made none.
+def verify_final(chain: Chain, decision: Decision) -> Verified | None:
+    """Hold a final's manifest against the signed record that speaks of it; None where the decision made none.
+
+    Args:
+        chain: Where to read.
+        decision: As the chain gave it: its signature is verified.
 
     Raises:
         TemporaryError: S3 does not answer.
@@ -29,23 +32,17 @@ def verify_final(storage: Storage, layout: Layout, decision: Decision) -> Verifi
     if decision.final is None:
         return None
     try:
-        final = checkpoints.find(storage, layout, decision.final)
+        final = read_vouched(chain, decision)
     except TemporaryError:
         raise
+    except NotFoundError as error:
+        return Verified(False, "gone", error.problem)
     except MnistError as error:
-        return Verified(False, "damaged", error.problem)
-    if final is None:
-        return Verified(False, "gone", f"{decision.final} has no manifest any more.")
-    if final.weights.sha256 != decision.weights_sha256:
-        return Verified(
-            False,
-            "changed",
-            f"Its manifest names weights with SHA-256 {final.weights.sha256}, decision {decision.sequence} "
-            f"{decision.weights_sha256}.",
-        )
+        return Verified(False, "changed", error.problem)
     return Verified(
         True,
-        "hashes agree",
-        f"Manifest and decision {decision.sequence} name the same weights (SHA-256 {final.weights.sha256[:12]}…), and "
-        "the record is what the next one says that it is. The page does not read the weights themselves.",
+        "signed",
+        f"Decision {decision.sequence} is signed with a key that this deployment trusts, and vouches for the manifest, "
+        f"which names the weights by their SHA-256 ({final.weights.sha256[:12]}…). The page does not read the weights "
+        "themselves.",
     )

@@ -23,6 +23,7 @@ from tools.laptop import Laptop
 LAYOUT = Layout()
 ROUTES = ("", "page.css", "page.js", "digits.png", "report")
 TRAINING_MS = 120_000
+EPOCHS = 30
 REASON = "complaints from the field: <b>sevens</b> & ones"
 
 
@@ -59,13 +60,13 @@ def first(admin):
     """A run that a person started with the form, seen through to its decision in one and the same page."""
     before = admin.open_dag_tab()
     expect(before.get_by_text("No run yet.")).to_be_visible()
-    run_id = admin.trigger(epochs=30, candidates=1)
+    run_id = admin.trigger(epochs=EPOCHS, candidates=1)
 
     page = admin.open_run_tab(run_id)
     seen = []
     page.locator("html").evaluate("() => { window.notReloaded = true }")
     for epochs in ("[3-9]", "1[0-9]|2[0-9]"):  # an epoch may be over before the page asks for it
-        expect(page.get_by_text(re.compile(f"^epoch ({epochs}) of 30$"))).to_be_visible(timeout=TRAINING_MS)
+        expect(page.get_by_text(re.compile(f"^epoch ({epochs}) of {EPOCHS}$"))).to_be_visible(timeout=TRAINING_MS)
         seen.append(page.locator("polyline.validation").first.get_attribute("points"))
     expect(page.get_by_role("heading", level=1)).to_have_text(
         "Promoted and released: this model is the first champion.", timeout=TRAINING_MS
@@ -126,7 +127,7 @@ def test_the_decision_stands_there_with_its_numbers_and_the_pictures_of_its_mist
     page.get_by_text("All gates with their numbers").click()
     expect(page.get_by_role("rowheader", name="accuracy")).to_be_visible()
     expect(page.locator("#cost")).to_contain_text("vCPU-seconds")
-    expect(page.locator("#verification")).to_contain_text("hashes agree")
+    expect(page.locator("#verification")).to_contain_text("signed")
     pictures = page.locator(".mistakes image")
     expect(pictures.first).to_be_visible()
     drawn = "image => fetch(image.href.baseVal).then(answer => answer.status + answer.headers.get('content-type'))"

@@ -16,17 +16,23 @@ from mnist_tasks.layout import Layout, candidate_name, run_slug
 from mnist_tasks.page import data
 from mnist_tasks.page.cost import Prices
 from mnist_tasks.page.data import AirflowRun, Place
-from mnist_tasks.promotion.chain import START, Head
+from mnist_tasks.promotion.chain import START, Chain, Head
 from mnist_tasks.promotion.records import Decision
 from mnist_tasks.storage import Storage, sha256_of, to_json
 from tests.candidates import plan_run
 from tests.container import commit_anything
 from tests.decided_run import FIRST
 from tests.faults import mortal
+from tests.signatures import SoftwareSigner, payload
 
 LAYOUT = Layout()
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 PRICES = Prices(0.04, 0.004, 0.3)
+SIGNER = SoftwareSigner()
+
+
+def place_of(storage: Storage) -> Place:
+    return Place(Chain(storage, LAYOUT, SIGNER.keys), PRICES)
 
 
 def runs(number: int) -> list[AirflowRun]:
@@ -40,12 +46,12 @@ def fill(storage: Storage, number: int) -> None:
     for run in reversed(runs(number)):
         moment = NOW - timedelta(days=number) + timedelta(days=chain.sequence)
         decision = decided(previous, run.slug, chain, moment)
-        body = to_json(decision.model_dump(mode="json"))
+        body = SIGNER.decision(decision)
         objects[LAYOUT.decision(decision.sequence)] = body
         objects[LAYOUT.run(run.slug, "decision_base.json")] = to_json(chain.model_dump(mode="json"))
         objects[LAYOUT.claim(candidate_name(moment))] = to_json({"run": run.slug})
         tried = Attempt(
-            candidate=candidate_name(moment),
+            job=candidate_name(moment),
             generation=1,
             capacity="FARGATE_SPOT",
             vcpus=1,
@@ -53,7 +59,7 @@ def fill(storage: Storage, number: int) -> None:
             started=moment,
             stopped=moment,
         )
-        objects[LAYOUT.attempt(run.slug, tried.candidate, 1)] = to_json(tried.model_dump(mode="json"))
+        objects[LAYOUT.attempt(run.slug, tried.job, 1)] = to_json(tried.model_dump(mode="json"))
         chain, previous = Head(sequence=decision.sequence, sha256=sha256_of(body)), decision
     objects[LAYOUT.decisions_head] = to_json(chain.model_dump(mode="json"))
     with ThreadPoolExecutor(8) as pool:
@@ -78,8 +84,7 @@ def decided(previous: Decision | None, slug: str, chain: Head, moment: datetime)
 
 def calls_of_overview(storage: Storage, number: int) -> tuple[data.Overview, list[tuple[str, str]]]:
     counting: Any = mortal(storage)
-    place = Place(counting, LAYOUT, PRICES)
-    return data.read_overview(place, runs(number)[:50], [], NOW), counting.client.calls
+    return data.read_overview(place_of(counting), runs(number)[:50], [], NOW), counting.client.calls
 
 
 def test_the_overview_costs_the_same_with_20_and_with_1000_runs(storage: Storage, aws: Any) -> None:
@@ -103,7 +108,7 @@ def test_a_runs_page_costs_the_same_however_many_there_were_and_reads_no_weights
     run = AirflowRun("mnist_training", "night 29", "success")
     counting: Any = mortal(storage)
 
-    view = data.read_run(Place(counting, LAYOUT, PRICES), run, NOW)
+    view = data.read_run(place_of(counting), run, NOW)
 
     assert view.decision.value is not None
     assert len(counting.client.calls) <= 10
@@ -113,7 +118,7 @@ def test_a_runs_page_costs_the_same_however_many_there_were_and_reads_no_weights
 def test_a_run_that_trains_is_read_candidate_by_candidate(storage: Storage) -> None:
     plan = plan_run(storage, LAYOUT, "tonight", candidates=3, dataset_sha256="a" * 64, now=NOW)
     commit_anything(storage, plan.jobs[0])
-    view = data.read_run(Place(storage, LAYOUT, PRICES), AirflowRun("mnist_training", "tonight", "running"), NOW)
+    view = data.read_run(place_of(storage), AirflowRun("mnist_training", "tonight", "running"), NOW)
 
     assert view.stage == "training"
     assert view.states.value is not None
@@ -124,7 +129,7 @@ def test_attempts_are_kept_beside_the_run_and_read_in_their_order(storage: Stora
     slug = run_slug("mnist_training", "tonight")
     for generation in (2, 1):
         tried = Attempt(
-            candidate="mnist_model_20261124_020005",
+            job="mnist_model_20261124_020005",
             generation=generation,
             capacity="FARGATE",
             vcpus=1,
@@ -144,7 +149,7 @@ def test_one_damaged_object_is_named_and_costs_its_own_part_only(storage: Storag
     run = AirflowRun("mnist_training", "night 2", "success")
     storage.put(LAYOUT.run(run.slug, name), damage)
 
-    view = data.read_run(Place(storage, LAYOUT, PRICES), run, NOW)
+    view = data.read_run(place_of(storage), run, NOW)
 
     parts = {
         "plan.json": view.plan,
@@ -158,11 +163,11 @@ def test_one_damaged_object_is_named_and_costs_its_own_part_only(storage: Storag
     assert view.cost.value is not None
 
 
-def test_a_record_of_the_chain_that_was_changed_is_trouble_of_the_history_alone(storage: Storage) -> None:
+def test_a_record_that_a_stranger_has_signed_is_trouble_of_the_history_alone(storage: Storage) -> None:
     fill(storage, 5)
-    storage.put(LAYOUT.decision(4), storage.get(LAYOUT.decision(4)).body.replace(b"kept", b"kepp"))
+    storage.put(LAYOUT.decision(4), SoftwareSigner().seal(payload(storage.get(LAYOUT.decision(4)).body)))
 
-    view = data.read_overview(Place(storage, LAYOUT, PRICES), runs(5), [], NOW)
+    view = data.read_overview(place_of(storage), runs(5), [], NOW)
 
     assert view.trouble.trouble is not None
     assert len(view.runs) == 5
@@ -180,7 +185,7 @@ def test_an_s3_that_does_not_answer_ends_the_page_at_once(storage: Storage, aws:
         aws_secret_access_key="x",
         config=Config(connect_timeout=1, retries={"total_max_attempts": 1}),
     )
-    place = Place(replace(storage, client=client), LAYOUT, PRICES)
+    place = place_of(replace(storage, client=client))
 
     with pytest.raises(TemporaryError, match="did not answer"):
         data.read_overview(place, runs(3), [], NOW)

@@ -9,11 +9,10 @@ import pytest
 from mnist_tasks.attempts import Attempt, of_task
 from mnist_tasks.config import Settings
 from mnist_tasks.page.cost import Prices, cost_of
-from tests.container import job_for
 
 START = datetime(2026, 11, 24, 2, 0, tzinfo=UTC)
 PRICES = Prices(vcpu_hour=0.04, gb_hour=0.004, spot_share=0.3)
-JOB = job_for("a-bucket")
+JOB = "mnist_model_20261124_020005"
 TASK = {
     "lastStatus": "STOPPED",
     "capacityProviderName": "FARGATE_SPOT",
@@ -28,9 +27,9 @@ TASK = {
 }
 
 
-def attempt(generation=1, *, seconds=3600.0, capacity="FARGATE", candidate=JOB.candidate, running=False):
+def attempt(generation=1, *, seconds=3600.0, capacity="FARGATE", job=JOB, running=False):
     return Attempt(
-        candidate=candidate,
+        job=job,
         generation=generation,
         capacity=capacity,
         vcpus=1,
@@ -44,7 +43,7 @@ def test_an_attempt_is_what_ecs_says_of_its_task_billed_from_the_images_download
     found = of_task(TASK, JOB, 2, "trainer")
 
     assert found == Attempt(
-        candidate=JOB.candidate,
+        job=JOB,
         generation=2,
         capacity="FARGATE_SPOT",
         vcpus=1,
@@ -84,7 +83,7 @@ def test_an_hour_costs_what_the_settings_say_and_less_on_spot():
 
 def test_every_attempt_but_the_last_one_of_a_candidate_is_waste():
     other = "mnist_model_20261124_020006"
-    cost = cost_of([attempt(1, seconds=1800), attempt(2), attempt(1, candidate=other)], PRICES, START)
+    cost = cost_of([attempt(1, seconds=1800), attempt(2), attempt(1, job=other)], PRICES, START)
 
     assert [line.wasted for line in cost.lines] == [True, False, False]
     assert cost.retries == 1
@@ -92,7 +91,7 @@ def test_every_attempt_but_the_last_one_of_a_candidate_is_waste():
 
 
 def test_what_a_failed_run_never_committed_is_waste_as_a_whole():
-    cost = cost_of([attempt(1), attempt(2)], PRICES, START, failed=frozenset({JOB.candidate}))
+    cost = cost_of([attempt(1), attempt(2)], PRICES, START, failed=frozenset({JOB}))
 
     assert cost.wasted_dollars == cost.dollars > 0
 

@@ -23,7 +23,7 @@ from tests.decided_run import FIRST, KEPT, NOW, REJECTED, RELEASED, decided_run,
 
 PRICES = Prices(0.04048, 0.004445, 0.3)
 HOSTILE = '"><script>alert(1)</script>\x1b[2J'
-AGREE = Verified(True, "hashes agree", "They do.")
+AGREE = Verified(True, "signed", "It is.")
 
 
 def states_of(data, *, epochs=None, committed=True):
@@ -43,7 +43,7 @@ def view_of(data=KEPT, *, state="success", **changes):
     """A decided run, or what `changes` leave of it."""
     attempts = [
         Attempt(
-            candidate=job.candidate,
+            job=job.candidate,
             generation=1,
             capacity="FARGATE_SPOT",
             vcpus=1,
