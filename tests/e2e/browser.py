@@ -13,8 +13,9 @@ from playwright.sync_api import Browser, BrowserContext, FrameLocator, Page, exp
 from tests.e2e.airflow import DAG
 
 CHROMIUM = "/usr/bin/chromium"
-# Two cores may be busy with a training while the page is asked for.
-expect.set_options(timeout=30_000)
+# Two cores may be busy with other tests while the page is asked for.
+PATIENCE_MS = 120_000
+expect.set_options(timeout=PATIENCE_MS)
 # What axe calls serious or critical keeps somebody from using the page.
 SERIOUS = {"serious", "critical"}
 
@@ -35,6 +36,7 @@ class Person:
     def __init__(self, browser: Browser, url: str, user: str, password: str) -> None:
         self.url, self.complaints = url, []
         self.context: BrowserContext = browser.new_context(viewport={"width": 1400, "height": 1000})
+        self.context.set_default_timeout(PATIENCE_MS)
         self.tab: Page = self.context.new_page()
         self.tab.on("console", self._listen)
         self.tab.goto(url)

@@ -22,7 +22,7 @@ from tools.laptop import Laptop
 
 LAYOUT = Layout()
 ROUTES = ("", "page.css", "page.js", "digits.png", "report")
-TRAINING_MS = 120_000
+TRAINING_MS = 240_000
 EPOCHS = 30
 REASON = "complaints from the field: <b>sevens</b> & ones"
 
