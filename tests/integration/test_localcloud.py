@@ -406,7 +406,10 @@ def test_the_bucket_is_versioned_and_private(aws: Callable[[str], Any], cloud: l
 
     assert s3.get_bucket_versioning(Bucket=bucket)["Status"] == "Enabled"
     assert all(s3.get_public_access_block(Bucket=bucket)["PublicAccessBlockConfiguration"].values())
-    assert "aws:SecureTransport" in s3.get_bucket_policy(Bucket=bucket)["Policy"]
+    assert "OnlyThePromoterDecides" in s3.get_bucket_policy(Bucket=bucket)["Policy"]
+    assert s3.get_object_lock_configuration(Bucket=bucket)["ObjectLockConfiguration"] == {
+        "ObjectLockEnabled": "Enabled"
+    }
 
 
 def test_conditional_puts_have_one_winner(aws: Callable[[str], Any], cloud: localcloud.Cloud) -> None:
