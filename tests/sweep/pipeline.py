@@ -95,7 +95,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Step:
-    """One task of a run: `arguments` are what the steps before it returned, `mapped` the job that `train` is expanded with.
+    """One task of a run: `arguments` are what the steps before it returned, `mapped` the job of `train`.
 
     `ended` is what the run's other tasks ended in: task, map index, state, and the cause that they left.
     """
