@@ -17,6 +17,7 @@ from mnist_wiring import (
     LAYOUT,
     RELEASED,
     SETTINGS,
+    encryption,
     form,
     send_failure,
     send_once,
@@ -46,7 +47,13 @@ with DAG(
 
         wish = RollbackConfig.from_params(params, dag_run.conf)
         decision = release.rollback(
-            storage(), LAYOUT, to=wish.to, reason=wish.reason, slug=slug_of(dag_run), now=datetime.now(UTC)
+            storage(),
+            encryption(),
+            LAYOUT,
+            to=wish.to,
+            reason=wish.reason,
+            slug=slug_of(dag_run),
+            now=datetime.now(UTC),
         )
         outlet_events[RELEASED].add(CHAMPION, extra=decision.summary())
         return decision.summary()

@@ -22,6 +22,7 @@ from mnist_wiring import (
     LAYOUT,
     RELEASED,
     SETTINGS,
+    encryption,
     form,
     send_failure,
     send_once,
@@ -112,7 +113,7 @@ with DAG(
         """Recompute the best candidate's figures, write its `_final`, release it if it is better."""
         from mnist_tasks.promotion import promote
 
-        decision = promote.promote(storage(), LAYOUT, slug_of(dag_run), now=datetime.now(UTC))
+        decision = promote.promote(storage(), encryption(), LAYOUT, slug_of(dag_run), now=datetime.now(UTC))
         if decision.outcome == "released":
             outlet_events[RELEASED].add(CHAMPION, extra=decision.summary())
         return decision.outcome

@@ -23,6 +23,8 @@ EmailAddress = Annotated[
 S3KeyPart = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=100)]
 LearningRate = Annotated[float, Field(gt=0, le=1)]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+# Never an alias: mnist_tasks.encryption says why. Empty: there is none.
+KeyArn = Annotated[str, StringConstraints(pattern=r"^(arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:key/[A-Za-z0-9-]{1,64})?$")]
 BucketName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")]
 
 ENVIRONMENT_PREFIX = "MNIST_"
@@ -64,6 +66,8 @@ class Settings(Frozen):
 
     bucket: BucketName = Field("contract-management-bucket-bkvww1ps", description="S3 bucket of everything")
     checkpoints_prefix: S3KeyPart = Field("checkpoints", description="key prefix of the checkpoints")
+    checkpoint_key: KeyArn = Field("", description="ARN of the KMS key of candidates' weights and resume states")
+    final_key: KeyArn = Field("", description="ARN of the KMS key of finals' weights")
     cluster: str = Field("mnist", min_length=1, description="ECS cluster")
     task_definition: str = Field("mnist-trainer", min_length=1, description="ECS task definition of the trainer")
     container_name: str = Field("trainer", min_length=1, description="container in that task definition")
@@ -224,6 +228,7 @@ class TrainingJob(Frozen):
 class ContainerSettings(Frozen):
     """What the task definition tells every training, whatever its job. Read from `MNIST_<FIELD>` variables."""
 
+    checkpoint_key: KeyArn = Field(min_length=1, description="ARN of the KMS key of weights and resume states")
     time_limit_seconds: int = Field(5400, ge=1, le=86_400, description="then the container ends itself")
 
     @classmethod

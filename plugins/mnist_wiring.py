@@ -22,6 +22,7 @@ from mnist_tasks.layout import Layout, run_slug
 if TYPE_CHECKING:
     from email.message import EmailMessage
 
+    from mnist_tasks.encryption import Encryption
     from mnist_tasks.notify import Mail, MailServer
     from mnist_tasks.report import FailedStep
     from mnist_tasks.storage import Storage
@@ -47,6 +48,17 @@ def storage() -> Storage:
     # and what a step imports and reads makes it look several times.
     gc.freeze()
     return Storage(S3Hook(aws_conn_id="aws_default").conn, SETTINGS.bucket)
+
+
+@cache
+def encryption() -> Encryption:
+    """What weights are encrypted with, through the same connection."""
+    from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
+
+    from mnist_tasks.encryption import Encryption
+
+    client = AwsBaseHook(aws_conn_id="aws_default", client_type="kms").conn
+    return Encryption(client, checkpoint_key=SETTINGS.checkpoint_key, final_key=SETTINGS.final_key)
 
 
 def mail_server() -> MailServer:

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from mnist_tasks import progress, validation
 from mnist_tasks.cli.app import app
 from mnist_tasks.dataset import REBUILT_FILE, Dataset
+from mnist_tasks.encryption import Encryption
 from mnist_tasks.errors import GateFailed
 from mnist_tasks.history import Epoch, History
 from mnist_tasks.layout import Layout, run_slug
@@ -62,6 +63,7 @@ class Deployment:
     """A bucket after five nights and a rollback, and the environment that leads there."""
 
     storage: Storage
+    encryption: Encryption
     environment: Mapping[str, str]
 
     def mnist(self, *words: str, width: int = 80, **environment: str) -> Result:
@@ -73,7 +75,7 @@ class Deployment:
         return Result(result.exit_code, result.stdout, result.stderr)
 
 
-def decide_nights(storage: Storage, mnist: Dataset, mnist_file: bytes) -> None:
+def decide_nights(storage: Storage, encryption: Encryption, mnist: Dataset, mnist_file: bytes) -> None:
     """Released, kept, rejected, released, rolled back; and a run in the middle of its training."""
     storage.put(LAYOUT.dataset(REBUILT_FILE.sha256), mnist_file)
     fair, good = train(mnist, seed=3, steps=120), train(mnist, seed=1, steps=500)
@@ -84,19 +86,20 @@ def decide_nights(storage: Storage, mnist: Dataset, mnist_file: bytes) -> None:
         # Checking 70,000 images once is enough.
         validated = storage.get(LAYOUT.run(SLUGS["first"], "validation.json")).body
         storage.put(LAYOUT.run(slug, "validation.json"), validated)
-        train_run(storage, LAYOUT, IDS[name], candidates, dataset=mnist, dataset_sha256=REBUILT_FILE.sha256, now=now)
-        _decide(storage, slug, now + timedelta(seconds=252), reject=name == "weak")
+        data = {"dataset": mnist, "dataset_sha256": REBUILT_FILE.sha256}
+        train_run(storage, encryption, LAYOUT, IDS[name], candidates, **data, now=now)
+        _decide(storage, encryption, slug, now + timedelta(seconds=252), reject=name == "weak")
     publish(storage, LAYOUT, SLUGS["kept"])
-    rollback(storage, LAYOUT, to=FIRST_FINAL, reason="the field says so", slug=BACK, now=now)
+    rollback(storage, encryption, LAYOUT, to=FIRST_FINAL, reason="the field says so", slug=BACK, now=now)
     _begin(storage, now + timedelta(days=1))
 
 
-def _decide(storage: Storage, slug: str, now: datetime, *, reject: bool) -> None:
+def _decide(storage: Storage, encryption: Encryption, slug: str, now: datetime, *, reject: bool) -> None:
     if reject:
         with pytest.raises(GateFailed):
-            promote(storage, LAYOUT, slug, now=now, thresholds=Thresholds(accuracy=0.999))
+            promote(storage, encryption, LAYOUT, slug, now=now, thresholds=Thresholds(accuracy=0.999))
     else:
-        promote(storage, LAYOUT, slug, now=now, thresholds=Thresholds(accuracy=0.85, recall=0.5))
+        promote(storage, encryption, LAYOUT, slug, now=now, thresholds=Thresholds(accuracy=0.85, recall=0.5))
 
 
 def _begin(storage: Storage, now: datetime) -> None:

@@ -61,10 +61,10 @@ def read_final_of(storage: Storage, layout: Layout, champion: Champion) -> Manif
         NotFoundError: it is gone.
     """
     final = checkpoints.read(storage, layout, champion.name)
-    if final.weights.sha256 != champion.weights_sha256:
+    if final.weights.plaintext_sha256 != champion.weights_sha256:
         raise IntegrityError(
-            f"{champion.name} has weights with SHA-256 {final.weights.sha256}, but decision {champion.decision} put "
-            f"{champion.weights_sha256} into service",
+            f"{champion.name} has weights with SHA-256 {final.weights.plaintext_sha256}, but decision "
+            f"{champion.decision} put {champion.weights_sha256} into service",
             mend="restore the final's first version in S3, or roll back to one that is intact (DAG mnist_rollback)",
         )
     return final

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from mnist_tasks import checkpoints
 from mnist_tasks.checkpoints import Manifest
 from mnist_tasks.dataset import Dataset, load, split
+from mnist_tasks.encryption import Encryption
 from mnist_tasks.errors import GateFailed
 from mnist_tasks.inference import Weights, predict, read_weights
 from mnist_tasks.layout import Layout
@@ -28,7 +29,13 @@ from mnist_tasks.storage import Storage
 
 
 def promote(
-    storage: Storage, layout: Layout, slug: str, *, now: datetime, thresholds: Thresholds = DEFAULT_THRESHOLDS
+    storage: Storage,
+    encryption: Encryption,
+    layout: Layout,
+    slug: str,
+    *,
+    now: datetime,
+    thresholds: Thresholds = DEFAULT_THRESHOLDS,
 ) -> Decision:
     """Promote the best candidate of the run `slug`, and release it if the run's rule says so.
 
@@ -42,7 +49,7 @@ def promote(
     """
     decision = decisions.find_of_run(storage, layout, slug)
     if decision is None:
-        decision = _decide(storage, layout, slug, now=now, thresholds=thresholds)
+        decision = _decide(storage, encryption, layout, slug, now=now, thresholds=thresholds)
     update_champion(storage, layout)
     if decision.outcome == "rejected":
         raise GateFailed(
@@ -66,24 +73,30 @@ class _Examination:
         return tuple(gate.sentence for gate in self.gates if not gate.passed)
 
 
-def _decide(storage: Storage, layout: Layout, slug: str, *, now: datetime, thresholds: Thresholds) -> Decision:
+def _decide(
+    storage: Storage, encryption: Encryption, layout: Layout, slug: str, *, now: datetime, thresholds: Thresholds
+) -> Decision:
     plan = read_plan(storage, layout, slug)
     candidate = pick_best(storage, layout, slug)
     dataset = load(storage, layout, plan.dataset_sha256)
-    examination = _examine(storage, candidate, dataset, thresholds)
-    final = None if examination.failures else checkpoints.commit_final(storage, layout, candidate, now=now)
+    examination = _examine(storage, encryption, candidate, dataset, thresholds)
+    final = None
+    if not examination.failures:
+        final = checkpoints.commit_final(storage, encryption, layout, candidate, now=now)
 
     def decide(champion: Champion | None) -> Verdict:
         if final is None:
             return _rejected(examination)
-        champion_right = _champion_right(storage, layout, champion, dataset) if champion else None
+        champion_right = _champion_right(storage, encryption, layout, champion, dataset) if champion else None
         return _promoted(examination, final, champion_right, plan.config.release_rule, thresholds)
 
     return decisions.record(storage, layout, slug, decide, now=now)
 
 
-def _examine(storage: Storage, candidate: Manifest, dataset: Dataset, thresholds: Thresholds) -> _Examination:
-    weights = read_weights(checkpoints.load_weights(storage, candidate))
+def _examine(
+    storage: Storage, encryption: Encryption, candidate: Manifest, dataset: Dataset, thresholds: Thresholds
+) -> _Examination:
+    weights = read_weights(checkpoints.load_weights(storage, encryption, candidate))
     validation = split(dataset, candidate.job.validation_images).validation
     probabilities = predict(weights, dataset.x_test)
     evaluation = evaluate(probabilities, dataset.y_test)
@@ -100,10 +113,12 @@ def _right(weights: Weights, images: npt.NDArray[np.uint8], labels: npt.NDArray[
     return np.asarray(predict(weights, images).argmax(axis=1) == labels)
 
 
-def _champion_right(storage: Storage, layout: Layout, champion: Champion, dataset: Dataset) -> npt.NDArray[np.bool_]:
+def _champion_right(
+    storage: Storage, encryption: Encryption, layout: Layout, champion: Champion, dataset: Dataset
+) -> npt.NDArray[np.bool_]:
     """Which test images the champion reads rightly: asked again, on the images of this run."""
     final = read_final_of(storage, layout, champion)
-    return _right(read_weights(checkpoints.load_weights(storage, final)), dataset.x_test, dataset.y_test)
+    return _right(read_weights(checkpoints.load_weights(storage, encryption, final)), dataset.x_test, dataset.y_test)
 
 
 def _rejected(examination: _Examination) -> Verdict:
@@ -112,7 +127,7 @@ def _rejected(examination: _Examination) -> Verdict:
         kind="promotion",
         outcome="rejected",
         candidate=candidate.name,
-        weights_sha256=candidate.weights.sha256,
+        weights_sha256=candidate.weights.plaintext_sha256,
         gates=examination.gates,
         evaluation=examination.evaluation,
         reason="; ".join(examination.failures),
@@ -135,7 +150,7 @@ def _promoted(
         outcome="released" if comparison is None or comparison.verdict else "kept",
         candidate=examination.candidate.name,
         final=final.name,
-        weights_sha256=final.weights.sha256,
+        weights_sha256=final.weights.plaintext_sha256,
         gates=examination.gates,
         comparison=comparison,
         evaluation=examination.evaluation,

@@ -26,8 +26,9 @@ class Champion(Frozen):
 class Verdict(Frozen):
     """What a step found and wants to have recorded. `reason` is a sentence for people.
 
-    `final` is what the verdict is about, unless the candidate was rejected; `weights_sha256` and `evaluation` (figures
-    on the test images) belong to the final, or to the rejected candidate.
+    `final` is what the verdict is about, unless the candidate was rejected; `weights_sha256` (of the plaintext: it is
+    the same for candidate and final) and `evaluation` (figures on the test images) belong to the final, or to the
+    rejected candidate.
     """
 
     kind: Literal["promotion", "rollback"]

@@ -7,6 +7,7 @@ from datetime import datetime
 from mnist_tasks import checkpoints
 from mnist_tasks.checkpoints import Manifest
 from mnist_tasks.dataset import load
+from mnist_tasks.encryption import Encryption
 from mnist_tasks.errors import ConfigurationError, Conflict, NotFoundError
 from mnist_tasks.inference import predict, read_weights
 from mnist_tasks.layout import Layout, is_final
@@ -55,7 +56,9 @@ def update_champion(storage: Storage, layout: Layout) -> None:
     raise Conflict(f"{storage.uri(layout.champion)} changed {_TRIES} times at once", mend="run the step again")
 
 
-def rollback(storage: Storage, layout: Layout, *, to: str, reason: str, slug: str, now: datetime) -> Decision:
+def rollback(
+    storage: Storage, encryption: Encryption, layout: Layout, *, to: str, reason: str, slug: str, now: datetime
+) -> Decision:
     """Put an earlier final back into service; done again for the same run, it returns the decision that was made.
 
     The final is read, verified and asked about all test images first, so that nothing broken gets into service.
@@ -68,7 +71,7 @@ def rollback(storage: Storage, layout: Layout, *, to: str, reason: str, slug: st
     decision = decisions.find_of_run(storage, layout, slug)
     if decision is None:
         final = _read_final(storage, layout, to)
-        evaluation = _evaluate(storage, layout, final)
+        evaluation = _evaluate(storage, encryption, layout, final)
 
         def decide(champion: Champion | None) -> Verdict:
             _check_is_a_change(to, champion)
@@ -77,7 +80,7 @@ def rollback(storage: Storage, layout: Layout, *, to: str, reason: str, slug: st
                 outcome="rolled_back",
                 candidate=final.promoted_from,
                 final=to,
-                weights_sha256=final.weights.sha256,
+                weights_sha256=final.weights.plaintext_sha256,
                 evaluation=evaluation,
                 reason=reason,
                 dataset_sha256=final.job.dataset_sha256,
@@ -97,8 +100,8 @@ def _read_final(storage: Storage, layout: Layout, name: str) -> Manifest:
     return checkpoints.read(storage, layout, name)
 
 
-def _evaluate(storage: Storage, layout: Layout, final: Manifest) -> Evaluation:
-    weights = read_weights(checkpoints.load_weights(storage, final))
+def _evaluate(storage: Storage, encryption: Encryption, layout: Layout, final: Manifest) -> Evaluation:
+    weights = read_weights(checkpoints.load_weights(storage, encryption, final))
     dataset = load(storage, layout, final.job.dataset_sha256)
     return evaluate(predict(weights, dataset.x_test), dataset.y_test)
 

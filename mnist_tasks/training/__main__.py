@@ -1,16 +1,16 @@
 """The training container: `python -m mnist_tasks.training` trains one candidate and commits its checkpoint to S3.
 
-Everything is said by environment variables: the job by `MNIST_...` (`mnist_tasks.config.TrainingJob`), AWS's region,
-credentials and endpoint by its own (`AWS_REGION`, `AWS_ENDPOINT_URL`...). Progress goes to stdout and to S3
-(`mnist_tasks.training.telling`); an expected failure is one error on stderr. A job whose manifest is committed already
-ends at once, with success.
+Everything is said by environment variables: the job by `MNIST_...` (`mnist_tasks.config.TrainingJob`, and for what
+holds for every job `ContainerSettings`), AWS's region, credentials and endpoint by its own (`AWS_REGION`,
+`AWS_ENDPOINT_URL`...). Progress goes to stdout and to S3 (`mnist_tasks.training.telling`); an expected failure is one
+error on stderr. A job whose manifest is committed already ends at once, with success.
 
 Exit codes (`mnist_tasks.ecs` says what each of them means to a retry):
     0: the checkpoint is committed: its manifest is in S3.
     1: a defect, or the time limit was reached; its traceback is on stderr.
-    2: the configuration was refused: a variable, a parameter that training diverges with, access to the bucket.
+    2: the configuration was refused: a variable, a parameter that training diverges with, access to bucket or key.
     3: what S3 holds was refused: there is no such bucket or data set, or it is not what its hash or name says.
-    4: S3 could not be used: it did not answer, was overloaded, or somebody else wrote first.
+    4: S3 or KMS could not be used: it did not answer, was overloaded, or somebody else wrote first.
     143: SIGTERM: a Spot interruption, or a person.
 
 Whatever ended it, the same job started again goes on after the last whole epoch (`mnist_tasks.training.resume`) and
@@ -26,13 +26,14 @@ import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from mnist_tasks.config import ContainerSettings, TrainingJob
 from mnist_tasks.errors import ConfigurationError, DataError, IntegrityError, MnistError, NotFoundError, is_temporary
 
 if TYPE_CHECKING:
     from mnist_tasks.checkpoints import Manifest
+    from mnist_tasks.encryption import Encryption
     from mnist_tasks.layout import Layout
     from mnist_tasks.storage import Storage
     from mnist_tasks.training.examples import Examples
@@ -51,8 +52,9 @@ def main(environment: Mapping[str, str]) -> int:
     # Needed, not only polite: the first process of a container ignores SIGTERM unless it has a handler.
     signal.signal(signal.SIGTERM, _stop)
     try:
-        _limit_time(ContainerSettings.from_environment(environment).time_limit_seconds)
-        _run(TrainingJob.from_environment(environment))
+        settings = ContainerSettings.from_environment(environment)
+        _limit_time(settings.time_limit_seconds)
+        _run(TrainingJob.from_environment(environment), settings.checkpoint_key)
     except MnistError as error:
         print(f"error: {error}", file=sys.stderr, flush=True)
         return exit_code(error)
@@ -79,17 +81,21 @@ def _stop(number: int, _frame: FrameType | None) -> None:
     raise SystemExit(128 + number)
 
 
-def _run(job: TrainingJob) -> None:
+def _run(job: TrainingJob, key: str) -> None:
     from mnist_tasks import checkpoints
+    from mnist_tasks.encryption import Encryption
     from mnist_tasks.layout import Layout
+    from mnist_tasks.storage import Storage
     from mnist_tasks.training.resume import Resume
 
-    storage, layout = _storage(job.bucket, _PATIENT), Layout(job.checkpoints_prefix)
-    # A client of its own for what training can do without: it must not wait long for an S3 that does not answer.
-    resume = Resume(_storage(job.bucket, _BRIEF), layout, job, _say)
+    storage, layout = Storage(_client("s3", _PATIENT), job.bucket), Layout(job.checkpoints_prefix)
+    # Clients of its own for what training can do without: it must not wait long for an S3 or KMS that does not answer.
+    brief = Storage(_client("s3", _BRIEF), job.bucket), Encryption(_client("kms", _BRIEF), checkpoint_key=key)
+    resume = Resume(*brief, layout, job, _say)
     manifest = checkpoints.find(storage, layout, job.candidate)
     if manifest is None:
-        manifest = _train(storage, layout, job, resume)
+        encryption = Encryption(_client("kms", _PATIENT), checkpoint_key=key)
+        manifest = _train(storage, encryption, layout, job, resume)
     elif manifest.job != job:
         raise IntegrityError(
             f"{job.candidate} was committed already, by another job of run {manifest.run}",
@@ -102,23 +108,21 @@ def _run(job: TrainingJob) -> None:
     _say(f"manifest: {storage.uri(layout.manifest(manifest.name))}")
 
 
-def _storage(bucket: str, config: Mapping[str, Any]) -> Storage:
+def _client(service: Literal["s3", "kms"], config: Mapping[str, Any]) -> Any:
     import boto3
     from botocore.config import Config
     from botocore.exceptions import BotoCoreError
 
-    from mnist_tasks.storage import Storage
-
     try:
-        return Storage(boto3.client("s3", config=Config(user_agent_extra="mnist", **config)), bucket)
+        return boto3.client(service, config=Config(user_agent_extra="mnist", **config))
     except (BotoCoreError, ValueError) as error:
         raise ConfigurationError(
-            f"no S3 client can be made: {error}",
+            f"no {service.upper()} client can be made: {error}",
             mend="correct AWS_REGION, AWS_ENDPOINT_URL or other AWS_... variables",
         ) from error
 
 
-def _train(storage: Storage, layout: Layout, job: TrainingJob, resume: Resume) -> Manifest:
+def _train(storage: Storage, encryption: Encryption, layout: Layout, job: TrainingJob, resume: Resume) -> Manifest:
     training, validation = _examples(storage, layout, job)
     _say(
         f"{job.candidate}: {len(training.labels):,} training and {len(validation.labels):,} validation images, "
@@ -153,6 +157,7 @@ def _train(storage: Storage, layout: Layout, job: TrainingJob, resume: Resume) -
     telling.end(history)
     return checkpoints.commit(
         storage,
+        encryption,
         layout,
         job,
         weights=weights_file(best),

@@ -10,24 +10,26 @@ import pytest
 
 import localcloud
 from mnist_tasks.dataset import Dataset
+from mnist_tasks.encryption import Encryption
 from mnist_tasks.storage import Storage
 from tests.deployment import Deployment, decide_nights
 
 
 @pytest.fixture(scope="session")
-def empty(cloud: localcloud.Cloud, aws: Callable[[str], Any]) -> Deployment:
+def empty(cloud: localcloud.Cloud, encryption: Encryption, aws: Callable[[str], Any]) -> Deployment:
     """Nothing has happened yet."""
     storage = _bucket(aws)
-    keys = {name: value for name, value in cloud.environment.items() if name.startswith("AWS_")}
-    return Deployment(storage, keys | {"MNIST_BUCKET": storage.bucket})
+    names = ("AWS_", "MNIST_CHECKPOINT_KEY", "MNIST_FINAL_KEY")
+    keys = {name: value for name, value in cloud.environment.items() if name.startswith(names)}
+    return Deployment(storage, encryption, keys | {"MNIST_BUCKET": storage.bucket})
 
 
 @pytest.fixture(scope="session")
 def nights(empty: Deployment, aws: Callable[[str], Any], mnist: Dataset, mnist_file: bytes) -> Deployment:
     """Released, kept, rejected, released, rolled back; and a run in the middle of its training."""
     storage = _bucket(aws)
-    decide_nights(storage, mnist, mnist_file)
-    return Deployment(storage, {**empty.environment, "MNIST_BUCKET": storage.bucket})
+    decide_nights(storage, empty.encryption, mnist, mnist_file)
+    return Deployment(storage, empty.encryption, {**empty.environment, "MNIST_BUCKET": storage.bucket})
 
 
 def _bucket(aws: Callable[[str], Any]) -> Storage:

@@ -13,6 +13,7 @@ import pytest
 from mnist_tasks import plan as plans
 from mnist_tasks.checkpoints import Manifest
 from mnist_tasks.dataset import REBUILT_FILE, Dataset
+from mnist_tasks.encryption import Encryption
 from mnist_tasks.inference import Weights, predict
 from mnist_tasks.layout import Layout
 from mnist_tasks.plan import Plan
@@ -47,6 +48,7 @@ class World:
     """One bucket, and what happens in it. Each night is a day after the one before."""
 
     storage: Storage
+    encryption: Encryption
     layout: Layout
     dataset: Dataset
     models: MappingProxyType[str, Weights]
@@ -59,6 +61,7 @@ class World:
         """A run up to the end of its training; its candidates are the models of these names."""
         return train_run(
             self.storage,
+            self.encryption,
             self.layout,
             f"night {night}",
             [self.models[name] for name in names],
@@ -71,7 +74,7 @@ class World:
     def promote(self, plan: Plan, *, later: int = 0, thresholds: Thresholds = LENIENT) -> Decision:
         """The step under test, an hour after the plan."""
         now = plan.created + timedelta(hours=1, seconds=later)
-        return promote.promote(self.storage, self.layout, plan.run, now=now, thresholds=thresholds)
+        return promote.promote(self.storage, self.encryption, self.layout, plan.run, now=now, thresholds=thresholds)
 
     def night(self, number: int, *names: str, **config: object) -> Decision:
         """A whole run."""
@@ -80,7 +83,7 @@ class World:
     def rollback(self, to: str, *, slug: str = "rollback-1", reason: str = "it is wrong", later: int = 0) -> Decision:
         """The other step under test, on the ninth day."""
         now = self.time(9) + timedelta(seconds=later)
-        return release.rollback(self.storage, self.layout, to=to, reason=reason, slug=slug, now=now)
+        return release.rollback(self.storage, self.encryption, self.layout, to=to, reason=reason, slug=slug, now=now)
 
     def champion(self) -> str | None:
         """Who is in service, as consumers see it."""
@@ -94,7 +97,11 @@ class World:
 
 @pytest.fixture
 def world(
-    storage: Storage, mnist: Dataset, models: MappingProxyType[str, Weights], monkeypatch: pytest.MonkeyPatch
+    storage: Storage,
+    encryption: Encryption,
+    mnist: Dataset,
+    models: MappingProxyType[str, Weights],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> World:
     """An empty bucket.
 
@@ -110,7 +117,7 @@ def world(
         monkeypatch.setattr(step, "load", load)
     for user in (promote, release, candidates):
         monkeypatch.setattr(user, "predict", _remembered)
-    return World(storage, Layout(), mnist, models)
+    return World(storage, encryption, Layout(), mnist, models)
 
 
 _answers: dict[tuple[bytes, int], Any] = {}

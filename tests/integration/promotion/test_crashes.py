@@ -11,6 +11,7 @@ import pytest
 from mnist_tasks.errors import GateFailed
 from mnist_tasks.promotion import decisions
 from mnist_tasks.promotion.decisions import Decision
+from tests.ciphertexts import all_opened
 from tests.faults import Killed, contents, mortal, restore
 
 # What is done in a world, so many seconds late.
@@ -22,7 +23,8 @@ HASH = re.compile(rb'"sha256": "[^"]*"')
 
 def timeless(world: Any) -> dict[str, bytes]:
     """What the bucket holds, without times and the hashes of records that carry them; `verify_chain` checks those."""
-    found = {key: TIMES.sub(b"", body) for key, body in contents(world.storage).items()}
+    objects = all_opened(world.encryption, contents(world.storage))
+    found = {key: TIMES.sub(b"", body) for key, body in objects.items()}
     head = world.layout.decisions_head
     return found | {head: HASH.sub(b"", found[head])}
 
