@@ -12,13 +12,13 @@ from datetime import datetime
 from itertools import islice
 
 from mnist_tasks import __version__
-from mnist_tasks.errors import Conflict
+from mnist_tasks.errors import Conflict, GateFailed
 from mnist_tasks.layout import Layout
 from mnist_tasks.promotion.chain import START, Head, Link, append, newest, read_link, verify_chain, walk
 from mnist_tasks.promotion.records import Champion, Decision, Verdict
 from mnist_tasks.storage import Storage, parse, to_json
 
-__all__ = ["Champion", "Decision", "Verdict", "find_of_run", "record", "verify_chain"]
+__all__ = ["Champion", "Decision", "Verdict", "find_of_run", "passed", "record", "verify_chain"]
 
 # Each lost race is another run's decision; that many within one step means that something else is wrong.
 _TRIES = 20
@@ -94,6 +94,20 @@ def find_of_run(storage: Storage, layout: Layout, slug: str, *, within: int | No
     if stored is None:
         return None
     return _of_run(islice(walk(storage, layout, parse(Head, storage, stored)), within), slug)
+
+
+def passed(decision: Decision) -> Decision:
+    """The decision itself, unless the candidate did not pass.
+
+    Raises:
+        GateFailed: it says which gates, and the figures.
+    """
+    if decision.outcome == "rejected":
+        raise GateFailed(
+            f"{decision.reason} ({decision.candidate} is not promoted)",
+            mend="the champion stays in service; look in the report for what this run did otherwise, then train anew",
+        )
+    return decision
 
 
 def _of_run(links: Iterable[Link], slug: str) -> Decision | None:

@@ -15,7 +15,6 @@ from mnist_tasks import checkpoints
 from mnist_tasks.checkpoints import Manifest
 from mnist_tasks.dataset import Dataset, load, split
 from mnist_tasks.encryption import Encryption
-from mnist_tasks.errors import GateFailed
 from mnist_tasks.inference import Weights, predict, read_weights
 from mnist_tasks.layout import Layout
 from mnist_tasks.metrics import Evaluation, evaluate
@@ -51,12 +50,7 @@ def promote(
     if decision is None:
         decision = _decide(storage, encryption, layout, slug, now=now, thresholds=thresholds)
     update_champion(storage, layout)
-    if decision.outcome == "rejected":
-        raise GateFailed(
-            f"{decision.reason} ({decision.candidate} is not promoted)",
-            mend="the champion stays in service; look in the report for what this run did otherwise, then train anew",
-        )
-    return decision
+    return decisions.passed(decision)
 
 
 @dataclass(frozen=True, eq=False)

@@ -29,6 +29,19 @@ def read_champion(storage: Storage, layout: Layout) -> Champion | None:
     return parse(Champion, storage, stored) if stored else None
 
 
+def find_settled(storage: Storage, layout: Layout, slug: str) -> Decision | None:
+    """The decision of a run once `champion.json` shows it, or a later one; None before that.
+
+    Raises:
+        IntegrityError: the pointer or the chain of decisions is damaged.
+    """
+    decision = decisions.find_of_run(storage, layout, slug)
+    if decision is None or decision.champion is None:
+        return decision
+    shown = read_champion(storage, layout)
+    return decision if shown and shown.decision >= decision.champion.decision else None
+
+
 def update_champion(storage: Storage, layout: Layout) -> None:
     """Make `champion.json` agree with the chain of decisions, whatever it holds.
 
