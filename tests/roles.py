@@ -28,8 +28,8 @@ class Row:
 OBJECTS = (
     Row("s3:ListBucket", "", EVERYBODY),
     Row("s3:GetObject", "datasets/mnist/0/mnist.npz", EVERYBODY),
-    Row("s3:GetObject", f"{CANDIDATE}/weights", {PROMOTER, READER}),
-    Row("s3:GetObject", f"{CANDIDATE}/metrics.json", {PROMOTER, WORKER, READER}),
+    Row("s3:GetObject", f"{CANDIDATE}/weights", {TRAINER, PROMOTER, READER}),
+    Row("s3:GetObject", f"{CANDIDATE}/metrics.json", EVERYBODY),
     Row("s3:GetObject", f"{CANDIDATE}/manifest.json", EVERYBODY),
     Row("s3:GetObject", f"{FINAL}/weights", {PROMOTER, READER}),
     Row("s3:GetObject", f"{FINAL}/manifest.json", {PROMOTER, WORKER, READER}),
@@ -125,6 +125,10 @@ ACTS = (
     Act("kms:Decrypt", "Key", EVERYBODY, _THROUGH_S3),
     Act("kms:Decrypt", "Key", NOBODY),
     Act("kms:GenerateDataKey", "Key", {TRAINER, PROMOTER, WORKER}, _THROUGH_S3),
+    Act("kms:Sign", "SigningKey", {PROMOTER}),
+    Act("kms:GetPublicKey", "SigningKey", {PROMOTER, READER}),
+    Act("kms:Sign", "Key", NOBODY),
     Act("kms:PutKeyPolicy", "Key", NOBODY),
+    Act("kms:PutKeyPolicy", "SigningKey", NOBODY),
     Act("kms:ScheduleKeyDeletion", "Key", NOBODY),
 )

@@ -22,6 +22,7 @@ from botocore.exceptions import ClientError
 
 import localcloud
 from tests.ecs_tasks import IMAGE, Tasks, control, poll
+from tests.signed import signed
 
 # Each process that starts leaves a line.
 COUNT = "import os, time; open(os.environ['STARTS'], 'a').write('started\\n'); time.sleep({seconds})"
@@ -65,7 +66,8 @@ def conflict(start: Callable[[], Any]) -> dict[str, Any]:
 
 def raw_run_task(cloud: localcloud.Cloud, **request: Any) -> tuple[int, dict[str, Any]]:
     """What an SDK would refuse to send, or send with a token of its own."""
-    headers = {"X-Amz-Target": "AmazonEC2ContainerServiceV20141113.RunTask"}
+    target = {"X-Amz-Target": "AmazonEC2ContainerServiceV20141113.RunTask"}
+    headers = signed(cloud, "ecs", "POST", "/", target)
     url = cloud.environment["AWS_ENDPOINT_URL"]
     try:
         with urllib.request.urlopen(urllib.request.Request(url, json.dumps(request).encode(), headers)) as answer:

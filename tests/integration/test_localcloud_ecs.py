@@ -55,7 +55,7 @@ def test_nothing_of_the_hosts_environment_reaches_a_task(
     host = {name for name in os.environ if os.environ[name] == seen.get(name)} - {"LANG", "LC_CTYPE"}
     assert host == set()
     assert set(seen) == {
-        "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_REGION", "AWS_DEFAULT_REGION",
+        "AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_CONTAINER_AUTHORIZATION_TOKEN", "AWS_REGION", "AWS_DEFAULT_REGION",
         "AWS_ENDPOINT_URL", "AWS_EC2_METADATA_DISABLED", "ECS_CONTAINER_METADATA_URI_V4", "HOME", "LANG", "PATH",
         "TMPDIR",
     }  # fmt: skip

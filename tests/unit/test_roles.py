@@ -64,6 +64,13 @@ def test_not_even_an_administrator_writes_or_removes_what_was_decided(key: str, 
     assert evaluate(Request(ADMINISTRATOR, action, f"{BUCKET}/{key}", TLS), policies) is Decision.DENIED
 
 
+def test_not_even_an_administrator_signs() -> None:
+    policies = Policies([EVERYTHING], resource=AWS.resource_policy(AWS.arn("SigningKey")))
+
+    assert evaluate(Request(ADMINISTRATOR, "kms:Sign", AWS.arn("SigningKey")), policies) is Decision.DENIED
+    assert evaluate(Request(ADMINISTRATOR, "kms:DescribeKey", AWS.arn("SigningKey")), policies) is Decision.ALLOWED
+
+
 @pytest.mark.parametrize(
     "context",
     [
