@@ -14,7 +14,7 @@ import pytest
 
 from localcloud.errors import LocalCloudError
 from localcloud.home import Home, Ports, State
-from localcloud.images import TRAINER_IMAGE, Image, default_images
+from localcloud.images import PROMOTER_IMAGE, TRAINER_IMAGE, Image, default_images
 from localcloud.ports import choose, is_open
 from localcloud.processes import ProcessId, wait_until
 from localcloud.stack import environment
@@ -138,7 +138,9 @@ def test_an_image_survives_json() -> None:
 def test_the_default_images_use_the_named_interpreter() -> None:
     images = default_images(Path(sys.executable))
 
-    assert images[TRAINER_IMAGE].entrypoint == ("python", "-m", "mnist_tasks.training")
+    for name, module in ((TRAINER_IMAGE, "mnist_tasks.training"), (PROMOTER_IMAGE, "mnist_tasks.promotion")):
+        assert images[name].entrypoint[:2] == ("python", "-I")
+        assert f"run_module('{module}'" in images[name].entrypoint[-1]
     assert {image.environment["PATH"].split(":")[0] for image in images.values()} == {str(Path(sys.executable).parent)}
 
 
