@@ -1,6 +1,6 @@
 # One place for everything that people and CI run. `make help` lists it.
 .DEFAULT_GOAL := help
-.PHONY: help run up down test long lint lock bench sbom seeds sweep soak clean
+.PHONY: help run up down test long lint lock bench sbom seeds sweep soak pictures clean
 
 PYTHON ?= python3
 RUN = .venv/bin/python
@@ -48,6 +48,9 @@ sweep: .environment-dev ## strike every call of every step and compare what is l
 
 soak: .environment-dev ## a year of nights: does anything grow? (an hour); stopped, it goes on where it was
 	@$(RUN) -m tests.soak $(ARGS)
+
+pictures: .environment-dev ## photographs of page, report and mail for the README, from real runs (3 minutes)
+	@$(RUN) -m tools.pictures
 
 clean: down ## remove environments, local state and results (downloads in pip's and uv's own caches stay)
 	rm -rf .venv .venv-cloud .venv-bench-* .localcloud .airflow .cache build

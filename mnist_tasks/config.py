@@ -100,6 +100,10 @@ class Settings(Frozen):
         "", pattern=r"^(https?://[^\s<>\"]+)?$", description="address of the Airflow UI, for links"
     )
     schedule: str = Field("0 2 * * *", description="nightly schedule (cron, UTC)")
+    # https://aws.amazon.com/fargate/pricing/ for Linux on x86 in us-east-1; Spot's price moves about its share.
+    price_vcpu_hour: float = Field(0.04048, ge=0, description="US dollars for a vCPU hour on Fargate, on demand")
+    price_gb_hour: float = Field(0.004445, ge=0, description="US dollars for a GB hour of memory, on demand")
+    price_spot_share: float = Field(0.3, ge=0, le=1, description="what Spot costs, as a share of the two prices above")
     signing_keys: str = Field("", description="PEM file with the public keys whose signed decisions are believed")
 
     @classmethod

@@ -12,6 +12,7 @@ runs/names/mnist_model_...                           whose candidate that is, or
 runs/<run slug>/resume/mnist_model_...               where training goes on if it is killed (encrypted); gone after
                                                      the commit
 runs/<run slug>/progress/mnist_model_....json        figures so far, for whoever looks on
+runs/<run slug>/attempts/<job>/1.json                each ECS task of a candidate or the promoter: what it took
 runs/<run slug>/...                                  plan, report of one run
 ```
 
@@ -154,3 +155,11 @@ class Layout:
     def progress(self, slug: str, candidate: str) -> str:
         """The figures of `candidate` so far; overwritten while it is trained."""
         return self.run(slug, f"progress/{_checked_candidate(candidate)}.json")
+
+    def attempt(self, slug: str, job: str, generation: int) -> str:
+        """The record of the ECS task number `generation` (from 1) for the job of that name."""
+        return f"{self.attempts(slug)}{job}/{generation}.json"
+
+    def attempts(self, slug: str) -> str:
+        """What the keys of all ECS tasks of a run begin with."""
+        return self.run(slug, "attempts/")
