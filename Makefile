@@ -1,6 +1,6 @@
 # One place for everything that people and CI run. `make help` lists it.
 .DEFAULT_GOAL := help
-.PHONY: help run up down test long lint lock bench seeds sweep soak clean
+.PHONY: help run up down test long lint lock bench sbom seeds sweep soak clean
 
 PYTHON ?= python3
 RUN = .venv/bin/python
@@ -33,6 +33,9 @@ lint: .environment-dev ## style, types, direction of imports
 
 lock: .environment ## recompile the lock files; ARGS=--upgrade takes newer versions
 	@$(RUN) -m tools.lock $(ARGS)
+
+sbom: .environment-dev ## software bill of materials of each lock (CycloneDX), into build/sbom
+	@$(RUN) -m tools.sbom
 
 bench: .environment ## how fast it is, and against what (15 minutes); ARGS=--quick only tries it out
 	@$(RUN) -m benchmarks $(ARGS)
