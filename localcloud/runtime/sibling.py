@@ -108,12 +108,15 @@ class SiblingContainer:
         self.pid = pid
         (stdout, out), (stderr, err) = _pipe(), _pipe()
         self.outputs: tuple[IO[bytes] | None, IO[bytes] | None] = (stdout, stderr)
-        copy = threading.Thread(target=_copy, args=(output, out, err), name=f"attached-{identity[:12]}", daemon=True)
-        copy.start()
+        self._copy = threading.Thread(target=_copy, args=(output, out, err), name=f"attached-{pid}", daemon=True)
+        self._copy.start()
 
     def wait(self) -> int:
-        """The exit code as the engine gives it."""
-        return int(self._api.wait(self._id, timeout=None)["StatusCode"])
+        """The exit code as the engine gives it; the container is removed then, since its output is here."""
+        code = int(self._api.wait(self._id, timeout=None)["StatusCode"])
+        self._copy.join()
+        self.discard()
+        return code
 
     def kill(self, number: signal.Signals) -> None:
         """Signal its first process; SIGKILL ends all of them."""

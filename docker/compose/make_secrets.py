@@ -16,10 +16,13 @@ ROOT = Path("/secrets")
 
 
 def main() -> None:
-    """PostgreSQL's password, what Airflow signs and encrypts with, and the password of the UI."""
+    """The passwords of PostgreSQL and the broker, what Airflow signs and encrypts with, and the password of the UI."""
     password = _keep(ROOT / "database" / "password", secrets.token_urlsafe(32))
     _keep(ROOT / "airflow" / "sql_alchemy_conn", f"postgresql+psycopg2://airflow:{password}@postgres/airflow")
     _keep(ROOT / "airflow" / "result_backend", f"db+postgresql://airflow:{password}@postgres/airflow")
+    broker = _keep(ROOT / "airflow" / "broker_password", secrets.token_urlsafe(32))
+    _keep(ROOT / "airflow" / "broker_url", f"redis://:{broker}@broker:6379/0")
+    _keep(ROOT / "broker" / "valkey.conf", f"requirepass {broker}\nsave \"\"\n")
     _keep(ROOT / "airflow" / "fernet_key", base64.urlsafe_b64encode(os.urandom(32)).decode())
     _keep(ROOT / "airflow" / "jwt_secret", secrets.token_urlsafe(64))
     _keep(ROOT / "airflow" / "secret_key", secrets.token_urlsafe(32))
