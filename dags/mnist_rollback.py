@@ -7,24 +7,32 @@ deployment's recipients. A step that is run again moves nothing a second time.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 
 from airflow.sdk import DAG, TriggerRule, task
 from mnist_wiring import (
-    CHAMPION,
     DEFAULT_ARGS,
-    LAYOUT,
+    ON_PROMOTER,
     RELEASED,
     SETTINGS,
+    announce,
+    chain_of_decisions,
     form,
+    promotion,
     send_failure,
     send_once,
     slug_of,
-    storage,
 )
 
+from mnist_ecs import EcsWorkOperator
 from mnist_tasks.config import RollbackConfig
+
+
+def wish(context: Any) -> Any:
+    """What the person asked for, checked, as the promoter's work."""
+    wished = RollbackConfig.from_params(context["params"], context["dag_run"].conf)
+    return promotion(context["dag_run"], action="rollback", to=wished.to, reason=wished.reason)
+
 
 with DAG(
     dag_id="mnist_rollback",
@@ -38,18 +46,8 @@ with DAG(
     tags=["mnist", "rollback"],
     doc_md=__doc__,
 ):
-
-    @task(outlets=[RELEASED])
-    def rollback(*, params: Any = None, dag_run: Any = None, outlet_events: Any = None) -> dict[str, Any]:
-        """Verify the final, record the decision, move the champion."""
-        from mnist_tasks.promotion import release
-
-        wish = RollbackConfig.from_params(params, dag_run.conf)
-        decision = release.rollback(
-            storage(), LAYOUT, to=wish.to, reason=wish.reason, slug=slug_of(dag_run), now=datetime.now(UTC)
-        )
-        outlet_events[RELEASED].add(CHAMPION, extra=decision.summary())
-        return decision.summary()
+    # The promoter verifies the final, records the decision, moves the champion.
+    rollback = EcsWorkOperator(task_id="rollback", **ON_PROMOTER, work=wish, outlets=[RELEASED], post_execute=announce)
 
     @task
     def email_rollback(*, dag_run: Any = None) -> bool:
@@ -58,13 +56,11 @@ with DAG(
 
         slug = slug_of(dag_run)
         run = {"dag_id": dag_run.dag_id, "run_id": dag_run.run_id, "airflow_url": SETTINGS.airflow_url}
-        return send_once(report.compose_rollback_mail(storage(), LAYOUT, slug, **run), slug=slug, kind="rollback")
+        return send_once(report.compose_rollback_mail(chain_of_decisions(), slug, **run), slug=slug, kind="rollback")
 
     @task(trigger_rule=TriggerRule.ONE_FAILED)
     def email_failure(*, dag_run: Any = None, ti: Any = None) -> str:
         """Mail what failed and why."""
         return send_failure(ti, dag_run)
 
-    moved = rollback()
-    moved >> email_rollback()
-    moved >> email_failure()
+    rollback >> [email_rollback(), email_failure()]

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import localcloud
+from localcloud import handover
 from localcloud.home import DEFAULT_HOME
 
 LOOK_SECONDS = 5.0
@@ -48,8 +49,10 @@ def _up(options: argparse.Namespace) -> localcloud.Cloud:
 
 def _serve(options: argparse.Namespace) -> int:
     """For a container: in the foreground until SIGTERM or SIGINT, or until a part of it has ended."""
-    _print(_up(options).environment, as_json=options.json)
-    sys.stdout.flush()
+    cloud = _up(options)
+    if options.handover:
+        handover.write(cloud, options.handover, options.role, options.role_endpoint)
+    print("ready", flush=True)
     asked_to_stop = {signal.SIGTERM, signal.SIGINT}
     # Only now: what was started would have inherited it.
     signal.pthread_sigmask(signal.SIG_BLOCK, asked_to_stop)
@@ -80,7 +83,10 @@ def _parser() -> argparse.ArgumentParser:
     start.add_argument("--smtp-port", type=int, default=0, help="the mail server's port (default: a free one, kept)")
     both = [common, start]
     commands.add_parser("up", parents=both, help="start it, deploy infra/mnist.yaml, print its environment")
-    commands.add_parser("serve", parents=both, help="the same in the foreground, for a container")
+    serve = commands.add_parser("serve", parents=both, help="the same in the foreground, for a container")
+    serve.add_argument("--handover", type=Path, metavar="FOLDER", help="leave the environment of other containers here")
+    serve.add_argument("--role", default="worker", help="the role that these act in (%(default)s)")
+    serve.add_argument("--role-endpoint", metavar="URL", help="where these reach AWS")
     commands.add_parser("down", parents=[common], help="stop it, containers included; data stays")
     commands.add_parser("status", parents=[common], help="say what runs; exit status 1 unless all does")
     commands.add_parser("env", parents=[common], help="print how to reach it as KEY=VALUE lines")

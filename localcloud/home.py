@@ -91,6 +91,16 @@ class Home:
         return Path(tempfile.gettempdir()) / f"localcloud-{name}"
 
     @property
+    def public_keys(self) -> Path:
+        """The public half of every key that has signed here, as PEM."""
+        return self.root / "promotion.pub.pem"
+
+    @property
+    def secret(self) -> Path:
+        """What the tokens are made of by which processes get the credentials of their roles."""
+        return self.root / "secret"
+
+    @property
     def tasks(self) -> Path:
         """What is remembered of the ECS tasks that were started, and under which client tokens."""
         return self.root / "tasks"

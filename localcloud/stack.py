@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import re
+import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,12 +12,14 @@ from typing import Any
 from localcloud.aws import ClientFactory
 from localcloud.errors import LocalCloudError
 from localcloud.home import CHECKOUT
-from localcloud.images import TRAINER_IMAGE
+from localcloud.images import PROMOTER_IMAGE, TRAINER_IMAGE
 from localcloud.processes import wait_until
 
+# The output that names the key whose signatures others have to be able to verify.
+SIGNING_KEY = "SigningKey"
 STACK = "mnist"
 TEMPLATE = CHECKOUT / "infra" / "mnist.yaml"
-PARAMETERS = {"TrainerImage": TRAINER_IMAGE}
+PARAMETERS = {"TrainerImage": TRAINER_IMAGE, "PromoterImage": PROMOTER_IMAGE, "Emulated": "true"}
 DEPLOY_SECONDS = 60.0
 
 
@@ -40,12 +44,32 @@ def deploy(client: ClientFactory, template: Path) -> tuple[dict[str, str], bool]
     stack = _wait_settled(cloudformation)
     if stack["StackStatus"] not in {"CREATE_COMPLETE", "UPDATE_COMPLETE"}:
         raise LocalCloudError(f"stack {STACK}: {stack['StackStatus']}: {_reasons(cloudformation)}")
-    return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}, changed
+    outputs = {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
+    if changed and "Bucket" in outputs:
+        # The emulator drops the template's ObjectLockEnabled.
+        enabled = {"ObjectLockEnabled": "Enabled"}
+        client("s3").put_object_lock_configuration(Bucket=outputs["Bucket"], ObjectLockConfiguration=enabled)
+    return outputs, changed
 
 
 def environment(outputs: Mapping[str, str]) -> dict[str, str]:
     """The outputs as environment variables: `TaskDefinition` becomes `MNIST_TASK_DEFINITION`."""
     return {f"MNIST_{re.sub(r'(?<!^)(?=[A-Z])', '_', key).upper()}": value for key, value in outputs.items()}
+
+
+def keep_public_key(client: ClientFactory, key: str, file: Path) -> None:
+    """Add the public half of a signing key to a PEM file, unless it is in there.
+
+    Keys that were there before stay: what they have signed is still to be verified.
+    """
+    public_key = client("kms").get_public_key(KeyId=key)["PublicKey"]
+    lines = textwrap.wrap(base64.b64encode(public_key).decode(), 64)
+    block = "\n".join(["-----BEGIN PUBLIC KEY-----", *lines, "-----END PUBLIC KEY-----\n"])
+    known = file.read_text() if file.exists() else ""
+    if block not in known:
+        partial = file.with_suffix(".partial")
+        partial.write_text(known + block)
+        partial.replace(file)
 
 
 def _create_or_update(cloudformation: Any, body: str) -> bool:

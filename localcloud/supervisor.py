@@ -8,6 +8,8 @@ reports to the descriptor, a pipe: one JSON line, `{"error": null}` when everyth
 from __future__ import annotations
 
 import contextlib
+import functools
+import hashlib
 import importlib.util
 import json
 import logging
@@ -16,14 +18,17 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from localcloud import emulator, mail, ports
-from localcloud.aws import REGION, client_factory
+from localcloud.aws import ACCOUNT, REGION, client_factory
 from localcloud.errors import LocalCloudError
+from localcloud.front import credentials
 from localcloud.front.ecs import Ecs
 from localcloud.front.emulator import EmulatorEcs
+from localcloud.front.http import Answer, Head
 from localcloud.front.ledger import Ledger
 from localcloud.front.proxy import Front
 from localcloud.home import Home, Ports, State
@@ -83,7 +88,7 @@ def _start(home: Home, configuration: dict[str, Any], parts: contextlib.ExitStac
     _start_mail(home, chosen, listening.address, parts)
     ledger = Ledger(home.tasks)
     engine, socket = _start_runtime(home, chosen, configuration, ledger, parts)
-    _start_front(chosen, listening.address, engine, ledger, parts)
+    _start_front(home, chosen, listening.address, engine, ledger, parts)
     process = emulator.start(home, chosen, socket)
     parts.callback(_end_emulator, process)
     # Containers go before the emulator, so that their last words and their exit codes still find it.
@@ -127,7 +132,8 @@ def _start_runtime(
     surroundings = Surroundings.from_dict(configuration["surroundings"])
     endpoint = (surroundings.engine and surroundings.engine.endpoint) or f"http://127.0.0.1:{chosen.aws}"
     clients = client_factory(f"http://127.0.0.1:{chosen.emulator}")
-    tasks = EcsTasks(clients, REGION, endpoint, ledger.await_task)
+    find = functools.partial(credentials.environment, credentials.secret_of(home.secret), endpoint)
+    tasks = EcsTasks(clients, REGION, endpoint, ledger.await_task, find)
     runner = _runner(home, configuration, surroundings)
     runner.clear()
 
@@ -146,14 +152,26 @@ def _start_runtime(
 
 def _runner(home: Home, configuration: dict[str, Any], surroundings: Surroundings) -> Runner:
     if surroundings.engine:
-        return SiblingContainers(surroundings.engine.url, surroundings.engine.network, home.sockets.name)
+        # Not the home's path: that is the same in every container.
+        name = hashlib.sha256(credentials.secret_of(home.secret)).hexdigest()[:16]
+        return SiblingContainers(surroundings.engine.url, surroundings.engine.network, name)
     images = {name: Image.from_dict(image) for name, image in configuration["images"].items()}
     return ChildProcesses(images, home.containers)
 
 
-def _start_front(chosen: Ports, address: str, engine: Engine, ledger: Ledger, parts: contextlib.ExitStack) -> None:
+def _start_front(
+    home: Home, chosen: Ports, address: str, engine: Engine, ledger: Ledger, parts: contextlib.ExitStack
+) -> None:
     ecs = Ecs(EmulatorEcs(chosen.emulator), ledger, lambda arn: engine.runs(TASK_LABEL, arn))
-    front = Front((address, chosen.aws), chosen.emulator, ecs.pick)
+    clients = client_factory(f"http://127.0.0.1:{chosen.emulator}")
+    roles = credentials.Credentials(clients, ACCOUNT, credentials.secret_of(home.secret))
+
+    def pick(head: Head) -> Callable[[bytes], Answer] | None:
+        if head.path.startswith(credentials.PREFIX):
+            return lambda _body: roles.answer(head)
+        return ecs.pick(head)
+
+    front = Front((address, chosen.aws), chosen.emulator, pick)
     threading.Thread(target=front.serve_forever, name="front", daemon=True).start()
     parts.callback(front.server_close)
     parts.callback(front.shutdown)

@@ -161,8 +161,10 @@ def find(storage: Storage, layout: Layout, name: str) -> Manifest | None:
         IntegrityError: what is stored there is not the manifest of that checkpoint.
     """
     stored = storage.find(layout.manifest(name))
-    if stored is None:
-        return None
+    return _parsed(storage, layout, name, stored) if stored else None
+
+
+def _parsed(storage: Storage, layout: Layout, name: str, stored: Stored) -> Manifest:
     manifest = parse(Manifest, storage, stored)
     keys = (manifest.weights.key, manifest.metrics.key)
     if manifest.name != name or keys != (layout.weights(name), layout.metrics(name)):
@@ -190,6 +192,33 @@ def read(storage: Storage, layout: Layout, name: str) -> Manifest:
             else "let its training end first; its log says how it went",
         )
     return manifest
+
+
+def read_known(storage: Storage, layout: Layout, name: str, sha256: str) -> Manifest:
+    """The manifest of a checkpoint that somebody vouches for by the manifest's SHA-256.
+
+    Raises:
+        NotFoundError: it is gone.
+        IntegrityError: it is another one.
+    """
+    key = layout.manifest(name)
+    return _parsed(storage, layout, name, Stored(key, storage.get_verified(key, sha256), etag=""))
+
+
+def fingerprint(storage: Storage, layout: Layout, manifest: Manifest) -> str:
+    """The SHA-256 of a manifest as it is stored: for whoever wants to vouch for one that he has examined.
+
+    Raises:
+        IntegrityError: what is stored there by now says something else.
+        NotFoundError: it is gone.
+    """
+    stored = storage.get(layout.manifest(manifest.name))
+    if _parsed(storage, layout, manifest.name, stored) != manifest:
+        raise IntegrityError(
+            f"{storage.uri(stored.key)} was changed while it was examined",
+            mend="a manifest is never replaced: find out who did it, and restore its first version in S3",
+        )
+    return sha256_of(stored.body)
 
 
 def load_weights(storage: Storage, manifest: Manifest) -> bytes:

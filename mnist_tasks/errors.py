@@ -6,6 +6,7 @@ MnistError
 ├── DataError               the data set is not what it has to be (hash, shape, label, archive)
 │   └── ValidationFailed    the data set was read, and its report says no
 ├── IntegrityError          an object in S3 is not what its manifest says
+│   └── SignatureRefused    nobody whom we trust has signed it
 ├── AttestationRefused      a document, or an answer of KMS, does not prove that the code runs where it has to
 ├── ContainerFailed         a container ended with an exit code that another try would repeat
 ├── GateFailed              the best candidate may not be promoted
@@ -19,6 +20,9 @@ what came, what was expected and how to mend it.
 """
 
 from __future__ import annotations
+
+# What the second line of an error begins with.
+MEND = "  To mend it: "
 
 
 class MnistError(Exception):
@@ -35,7 +39,7 @@ class MnistError(Exception):
         self.mend = mend
 
     def __str__(self) -> str:
-        return f"{self.problem}\n  To mend it: {self.mend}" if self.mend else self.problem
+        return f"{self.problem}\n{MEND}{self.mend}" if self.mend else self.problem
 
     def __reduce__(self) -> tuple[object, ...]:
         # Exceptions cross process borders (multiprocessing, Airflow's supervisor); the keyword argument must survive.
@@ -60,6 +64,10 @@ class ValidationFailed(DataError):  # noqa: N818 - reads as what it says: "valid
 
 class IntegrityError(MnistError):
     """Stored bytes differ from what their manifest says."""
+
+
+class SignatureRefused(IntegrityError):  # noqa: N818
+    """What should be signed is not, or not by a key that is trusted."""
 
 
 class AttestationRefused(MnistError):  # noqa: N818

@@ -4,7 +4,7 @@
 datasets/mnist/<sha256>/mnist.npz                    content-addressed; never overwritten
 datasets/mnist/accepted.json                         statistics of the last data set that passed validation
 checkpoints/mnist_model_YYYYMMDD_HHMMSS/             one candidate: weights, metrics.json, manifest.json (the commit)
-checkpoints/mnist_model_YYYYMMDD_HHMMSS_final/       a promoted copy
+checkpoints/mnist_model_YYYYMMDD_HHMMSS_final/       a promoted copy, and decision.json, which promoted it
 checkpoints/champion.json                            which final is in service
 decisions/00000001.json ...  decisions/head.json     the chain of decisions and the pointer to its newest record
 runs/names/mnist_model_...                           whose candidate that is, or is going to be: the claim of a name
@@ -114,6 +114,10 @@ class Layout:
     def manifest(self, name: str) -> str:
         """The manifest of a candidate or a final: written last, it is the commit."""
         return f"{self.checkpoints}/{checked_name(name)}/manifest.json"
+
+    def final_decision(self, name: str) -> str:
+        """A copy of the signed decision that promoted a final, so that the final can be verified by itself."""
+        return f"{self.checkpoints}/{checked_name(name)}/decision.json"
 
     @property
     def champion(self) -> str:

@@ -17,6 +17,7 @@ from mnist_tasks.dataset import REBUILT_FILE, Dataset
 from mnist_tasks.errors import GateFailed
 from mnist_tasks.history import Epoch, History
 from mnist_tasks.layout import Layout, run_slug
+from mnist_tasks.promotion.chain import Chain
 from mnist_tasks.promotion.gates import Thresholds
 from mnist_tasks.promotion.promote import promote
 from mnist_tasks.promotion.release import rollback
@@ -73,8 +74,9 @@ class Deployment:
         return Result(result.exit_code, result.stdout, result.stderr)
 
 
-def decide_nights(storage: Storage, mnist: Dataset, mnist_file: bytes) -> None:
+def decide_nights(chain: Chain, mnist: Dataset, mnist_file: bytes) -> None:
     """Released, kept, rejected, released, rolled back; and a run in the middle of its training."""
+    storage = chain.storage
     storage.put(LAYOUT.dataset(REBUILT_FILE.sha256), mnist_file)
     fair, good = train(mnist, seed=3, steps=120), train(mnist, seed=1, steps=500)
     models = {"first": [fair], "kept": [nudged(fair), fair], "weak": [fair], "better": [good]}
@@ -85,18 +87,18 @@ def decide_nights(storage: Storage, mnist: Dataset, mnist_file: bytes) -> None:
         validated = storage.get(LAYOUT.run(SLUGS["first"], "validation.json")).body
         storage.put(LAYOUT.run(slug, "validation.json"), validated)
         train_run(storage, LAYOUT, IDS[name], candidates, dataset=mnist, dataset_sha256=REBUILT_FILE.sha256, now=now)
-        _decide(storage, slug, now + timedelta(seconds=252), reject=name == "weak")
-    publish(storage, LAYOUT, SLUGS["kept"])
-    rollback(storage, LAYOUT, to=FIRST_FINAL, reason="the field says so", slug=BACK, now=now)
+        _decide(chain, slug, now + timedelta(seconds=252), reject=name == "weak")
+    publish(chain, SLUGS["kept"])
+    rollback(chain, to=FIRST_FINAL, reason="the field says so", slug=BACK, now=now)
     _begin(storage, now + timedelta(days=1))
 
 
-def _decide(storage: Storage, slug: str, now: datetime, *, reject: bool) -> None:
+def _decide(chain: Chain, slug: str, now: datetime, *, reject: bool) -> None:
     if reject:
         with pytest.raises(GateFailed):
-            promote(storage, LAYOUT, slug, now=now, thresholds=Thresholds(accuracy=0.999))
+            promote(chain, slug, now=now, thresholds=Thresholds(accuracy=0.999))
     else:
-        promote(storage, LAYOUT, slug, now=now, thresholds=Thresholds(accuracy=0.85, recall=0.5))
+        promote(chain, slug, now=now, thresholds=Thresholds(accuracy=0.85, recall=0.5))
 
 
 def _begin(storage: Storage, now: datetime) -> None:

@@ -22,7 +22,7 @@ def main() -> None:
     _keep(ROOT / "airflow" / "result_backend", f"db+postgresql://airflow:{password}@postgres/airflow")
     broker = _keep(ROOT / "airflow" / "broker_password", secrets.token_urlsafe(32))
     _keep(ROOT / "airflow" / "broker_url", f"redis://:{broker}@broker:6379/0")
-    _keep(ROOT / "broker" / "valkey.conf", f"requirepass {broker}\nsave \"\"\n")
+    _keep(ROOT / "broker" / "valkey.conf", f'requirepass {broker}\nsave ""\n')
     _keep(ROOT / "airflow" / "fernet_key", base64.urlsafe_b64encode(os.urandom(32)).decode())
     _keep(ROOT / "airflow" / "jwt_secret", secrets.token_urlsafe(64))
     _keep(ROOT / "airflow" / "secret_key", secrets.token_urlsafe(32))

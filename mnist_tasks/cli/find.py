@@ -9,9 +9,10 @@ from mnist_tasks import checkpoints
 from mnist_tasks.checkpoints import Manifest
 from mnist_tasks.cli.place import Place
 from mnist_tasks.errors import ConfigurationError, MnistError, NotFoundError
-from mnist_tasks.layout import is_name, run_slug, slug_beginning
+from mnist_tasks.layout import is_final, is_name, run_slug, slug_beginning
 from mnist_tasks.plan import pick_best
 from mnist_tasks.promotion import decisions
+from mnist_tasks.promotion.finals import read_final
 from mnist_tasks.runs import newest_plans
 
 LATEST = "latest"
@@ -84,9 +85,9 @@ def find_checkpoint(place: Place, text: str) -> Manifest:
     """
     storage, layout = place.storage, place.layout
     if is_name(text):
-        return checkpoints.read(storage, layout, text)
+        return read_final(place.chain, text) if is_final(text) else checkpoints.read(storage, layout, text)
     slug = find_run(place, text)
-    decision = decisions.find_of_run(storage, layout, slug)
+    decision = decisions.find_of_run(place.chain, slug)
     if decision and (name := decision.final or decision.candidate):
-        return checkpoints.read(storage, layout, name)
+        return checkpoints.read_known(storage, layout, name, decision.manifest_sha256)
     return pick_best(storage, layout, slug)

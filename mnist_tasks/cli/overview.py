@@ -60,7 +60,7 @@ def newest(place: Place, limit: int) -> list[Line]:
 
 
 def _line(place: Place, plan: Plan) -> Line:
-    decision = decisions.find_of_run(place.storage, place.layout, plan.run, within=_RECORDS)
+    decision = decisions.find_of_run(place.chain, plan.run, within=_RECORDS)
     if decision:
         return Line(plan, decision)
     return Line(plan, None, states.read_states(place.storage, place.layout, plan))

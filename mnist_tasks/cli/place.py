@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from functools import cached_property
 
 from mnist_tasks.config import Settings
 from mnist_tasks.errors import ConfigurationError
 from mnist_tasks.layout import Layout
+from mnist_tasks.promotion.chain import Chain
+from mnist_tasks.signing import TrustedKeys
 from mnist_tasks.storage import Storage
 
 
@@ -23,6 +26,15 @@ class Place:
     def name(self) -> str:
         """For people: the bucket and where it is."""
         return f"s3://{self.storage.bucket} at {self.storage.client.meta.endpoint_url}"
+
+    @cached_property
+    def chain(self) -> Chain:
+        """Its decisions, for reading; nobody signs from a terminal.
+
+        Raises:
+            ConfigurationError: there is no public key to verify them with.
+        """
+        return Chain(self.storage, self.layout, TrustedKeys.from_file(self.settings.signing_keys))
 
 
 def open_place() -> Place:

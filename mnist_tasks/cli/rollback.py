@@ -12,7 +12,6 @@ from typing import Any
 
 from rich.console import Group, RenderableType
 
-from mnist_tasks import checkpoints
 from mnist_tasks.cli.airflow import Airflow
 from mnist_tasks.cli.place import Place
 from mnist_tasks.cli.terminal import facts, percent, styled
@@ -21,7 +20,8 @@ from mnist_tasks.errors import ConfigurationError, MnistError
 from mnist_tasks.layout import run_slug
 from mnist_tasks.promotion import decisions
 from mnist_tasks.promotion.decisions import Decision
-from mnist_tasks.promotion.release import read_champion
+from mnist_tasks.promotion.finals import read_final
+from mnist_tasks.promotion.in_service import read_in_service
 from mnist_tasks.report.words import run_url
 
 DAG = "mnist_rollback"
@@ -67,11 +67,13 @@ def check(place: Place, wanted: RollbackConfig) -> str:
     Raises:
         NotFoundError: there is no such final.
         ConfigurationError: it is in service already.
+        IntegrityError: it, or what is in service, is damaged or not signed by anybody whom we trust.
     """
-    champion = read_champion(place.storage, place.layout)
+    service = read_in_service(place.chain)
+    champion = service.champion if service else None
     if champion and champion.name == wanted.to:
         raise ConfigurationError(f"{wanted.to} is in service already", mend="name the final to go back to")
-    final = checkpoints.read(place.storage, place.layout, wanted.to)
+    final = read_final(place.chain, wanted.to)
     now = f"{champion.name} (accuracy {percent(champion.accuracy)})" if champion else "nothing"
     return (
         f"In service: {now}\n"
@@ -109,7 +111,7 @@ def wait(airflow: Airflow, place: Place, triggered: Triggered) -> Triggered:
             f"the rollback failed: {cause.get('problem') or 'its log says why'} ({where})",
             mend=str(cause.get("mend", "")),
         )
-    decision = decisions.find_of_run(place.storage, place.layout, run_slug(DAG, triggered.run_id))
+    decision = decisions.find_of_run(place.chain, run_slug(DAG, triggered.run_id))
     return Triggered(triggered.url, triggered.run_id, decision)
 
 

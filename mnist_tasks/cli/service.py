@@ -13,7 +13,7 @@ from mnist_tasks.cli.find import FIRST_RUN
 from mnist_tasks.cli.place import Place
 from mnist_tasks.cli.terminal import facts, percent, styled
 from mnist_tasks.errors import NotFoundError
-from mnist_tasks.promotion.chain import Link, backwards, find_newest
+from mnist_tasks.promotion.chain import Link
 from mnist_tasks.promotion.decisions import Decision
 from mnist_tasks.promotion.in_service import InService, read_in_service
 from mnist_tasks.report import words
@@ -26,7 +26,7 @@ def champion(place: Place) -> InService:
         NotFoundError: nothing was released yet.
         IntegrityError: pointer, decision and manifest do not agree.
     """
-    found = read_in_service(place.storage, place.layout)
+    found = read_in_service(place.chain)
     if found is None:
         raise NotFoundError(
             f"no model of {place.name} is in service",
@@ -70,8 +70,7 @@ def history(place: Place, limit: int) -> list[Link]:
     Raises:
         IntegrityError: the chain is damaged.
     """
-    storage, layout = place.storage, place.layout
-    return list(islice(backwards(storage, layout, find_newest(storage, layout)), limit))
+    return list(islice(place.chain.backwards(place.chain.find_newest()), limit))
 
 
 def history_view(links: list[Link], place: Place) -> RenderableType:

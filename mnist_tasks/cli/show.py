@@ -28,11 +28,11 @@ def show(place: Place, slug: str) -> tuple[dict[str, Any], RenderableType]:
         IntegrityError: what is stored is not what it has to be.
     """
     storage, layout = place.storage, place.layout
-    decision = decisions.find_of_run(storage, layout, slug)
+    decision = decisions.find_of_run(place.chain, slug)
     if decision and find_plan(storage, layout, slug) is None:
         return {"run": slug, "decision": decision.model_dump(mode="json")}, _rollback(decision)
     if decision:
-        data = report.collect(storage, layout, slug)
+        data = report.collect(place.chain, slug)
         return report.to_dict(data, plots={}), decided_view(data)
     plan = read_plan(storage, layout, slug)
     found = states.read_states(storage, layout, plan)

@@ -12,51 +12,55 @@ from datetime import datetime
 from itertools import islice
 
 from mnist_tasks import __version__
-from mnist_tasks.errors import Conflict
-from mnist_tasks.layout import Layout
-from mnist_tasks.promotion.chain import START, Head, Link, append, newest, read_link, verify_chain, walk
-from mnist_tasks.promotion.records import Champion, Decision, Verdict
-from mnist_tasks.storage import Storage, parse, to_json
+from mnist_tasks.errors import Conflict, GateFailed
+from mnist_tasks.promotion.chain import START, Chain, Head, Link
+from mnist_tasks.promotion.records import NO_EVIDENCE, Champion, Decision, Evidence, Verdict
+from mnist_tasks.storage import parse, to_json
 
-__all__ = ["Champion", "Decision", "Verdict", "find_of_run", "record", "verify_chain"]
+__all__ = ["NO_EVIDENCE", "Champion", "Decision", "Evidence", "Verdict", "find_of_run", "passed", "record"]
 
 # Each lost race is another run's decision; that many within one step means that something else is wrong.
 _TRIES = 20
 
 
 def record(
-    storage: Storage, layout: Layout, slug: str, decide: Callable[[Champion | None], Verdict], *, now: datetime
+    chain: Chain,
+    slug: str,
+    decide: Callable[[Champion | None], Verdict],
+    *,
+    now: datetime,
+    evidence: Evidence = NO_EVIDENCE,
 ) -> Decision:
     """Add this run's decision to the chain, once: a run that has one already gets it back.
 
     Args:
-        storage: The bucket.
-        layout: Its keys.
+        chain: Where to; it needs a signer.
         slug: The run that decides.
         decide: The verdict, given the champion; called again whenever another run's decision came first.
         now: Goes into the record.
+        evidence: Goes into the record.
 
     Raises:
         IntegrityError: the chain is damaged.
         Conflict: other runs' decisions came first every time.
     """
-    base = _claim_base(storage, layout, slug)
+    base = _claim_base(chain, slug)
     for _ in range(_TRIES):
         # Looking for our own record and for the last one is one walk: a record that comes later makes the put fail.
-        links = list(walk(storage, layout, base))
+        links = list(chain.walk(base))
         if own := _of_run(links, slug):
             return own
-        last = links[-1] if links else read_link(storage, layout, base)
+        last = links[-1] if links else chain.read_link(base)
         champion = last.decision.champion if last else None
-        decision = _following(last, slug, decide(champion), now)
-        if append(storage, layout, decision):
+        decision = _following(last, slug, decide(champion), now, evidence)
+        if chain.append(decision):
             return decision
     raise Conflict(
         f"{_TRIES} decisions of other runs came before that of {slug}", mend="run the step again when they are done"
     )
 
 
-def _following(last: Link | None, slug: str, verdict: Verdict, now: datetime) -> Decision:
+def _following(last: Link | None, slug: str, verdict: Verdict, now: datetime, evidence: Evidence) -> Decision:
     head, before = (last.head, last.decision.champion) if last else (START, None)
     champion = before
     if verdict.changes_champion:
@@ -78,10 +82,11 @@ def _following(last: Link | None, slug: str, verdict: Verdict, now: datetime) ->
         champion_before=before.name if before else None,
         champion=champion,
         code_version=__version__,
+        evidence=evidence,
     )
 
 
-def find_of_run(storage: Storage, layout: Layout, slug: str, *, within: int | None = None) -> Decision | None:
+def find_of_run(chain: Chain, slug: str, *, within: int | None = None) -> Decision | None:
     """The decision of a run; None if it has not come to one.
 
     `within`: look only at so many records behind the place where the run began to decide. Only a run that was killed
@@ -90,26 +95,40 @@ def find_of_run(storage: Storage, layout: Layout, slug: str, *, within: int | No
     Raises:
         IntegrityError: the chain is damaged.
     """
-    stored = storage.find(_base_key(layout, slug))
+    stored = chain.storage.find(_base_key(chain, slug))
     if stored is None:
         return None
-    return _of_run(islice(walk(storage, layout, parse(Head, storage, stored)), within), slug)
+    return _of_run(islice(chain.walk(parse(Head, chain.storage, stored)), within), slug)
+
+
+def passed(decision: Decision) -> Decision:
+    """The decision itself, unless the candidate did not pass.
+
+    Raises:
+        GateFailed: it says which gates, and the figures.
+    """
+    if decision.outcome == "rejected":
+        raise GateFailed(
+            f"{decision.reason} ({decision.candidate} is not promoted)",
+            mend="the champion stays in service; look in the report for what this run did otherwise, then train anew",
+        )
+    return decision
 
 
 def _of_run(links: Iterable[Link], slug: str) -> Decision | None:
     return next((link.decision for link in links if link.decision.run == slug), None)
 
 
-def _base_key(layout: Layout, slug: str) -> str:
-    return layout.run(slug, "decision_base.json")
+def _base_key(chain: Chain, slug: str) -> str:
+    return chain.layout.run(slug, "decision_base.json")
 
 
-def _claim_base(storage: Storage, layout: Layout, slug: str) -> Head:
+def _claim_base(chain: Chain, slug: str) -> Head:
     """Where the chain ended before this run's first try to add to it; a record of its own can only come after."""
-    key = _base_key(layout, slug)
+    storage, key = chain.storage, _base_key(chain, slug)
     if stored := storage.find(key):
         return parse(Head, storage, stored)
-    last = newest(storage, layout)
+    last = chain.newest()
     head = last.head if last else START
     if storage.put_if_absent(key, to_json(head.model_dump(mode="json"))):
         return head

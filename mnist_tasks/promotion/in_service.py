@@ -1,17 +1,18 @@
-"""The model in service, followed from its pointer to its weights, each step checked against the one before."""
+"""The model in service: what the signed decisions say, and what the pointer for consumers makes of it.
+
+`champion.json` has no signature of its own. It repeats what a signed record says, and is believed as far as it does.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mnist_tasks import checkpoints
 from mnist_tasks.checkpoints import Manifest
 from mnist_tasks.errors import IntegrityError
-from mnist_tasks.layout import Layout
-from mnist_tasks.promotion.chain import Head, walk
+from mnist_tasks.promotion.chain import Chain
+from mnist_tasks.promotion.finals import read_final_of, read_release
 from mnist_tasks.promotion.records import Champion, Decision
 from mnist_tasks.promotion.release import read_champion
-from mnist_tasks.storage import Storage, parse, sha256_of
 
 
 @dataclass(frozen=True)
@@ -23,48 +24,34 @@ class InService:
     final: Manifest
 
 
-def read_in_service(storage: Storage, layout: Layout) -> InService | None:
-    """The champion, if pointer, decision and manifest agree; None before the first release.
+def read_in_service(chain: Chain) -> InService | None:
+    """The champion of the newest decision; None before the first release.
 
-    `checkpoints.load_weights` checks the last step, from the manifest to the weights.
+    A pointer that names an earlier champion, or none, is no error: between a decision and its pointer lies a moment,
+    in which a process may die. What is read here is what the decisions say. `checkpoints.load_weights` checks the last
+    step, from the manifest to the weights.
 
     Raises:
-        IntegrityError: they do not agree, or the decision is not what the one after it follows.
+        IntegrityError: the pointer says what no decision has said, a decision is not signed by anybody whom we trust,
+            or the final is not the one that was promoted.
         NotFoundError: the final is gone.
     """
-    champion = read_champion(storage, layout)
+    pointer = read_champion(chain.storage, chain.layout)
+    newest = chain.find_newest()
+    champion = newest.decision.champion if newest else None
+    if pointer and pointer != champion:
+        _check_was_champion(chain, pointer)
     if champion is None:
         return None
-    decision = _read_decision(storage, layout, champion)
-    return InService(champion, decision, read_final_of(storage, layout, champion))
+    return InService(champion, read_release(chain, champion), read_final_of(chain, champion))
 
 
-def _read_decision(storage: Storage, layout: Layout, champion: Champion) -> Decision:
-    stored = storage.find(layout.decision(champion.decision))
-    decision = parse(Decision, storage, stored) if stored else None
-    if stored is None or decision is None or decision.champion != champion:
-        raise IntegrityError(
-            f"{storage.uri(layout.champion)} says that decision {champion.decision} put {champion.name} into service, "
-            f"but that record {'names another champion' if decision else 'is gone'}",
-            mend="find out who changed it; the next promotion or rollback writes the pointer anew from the decisions",
-        )
-    # The next record, if there is one, carries the hash of this one.
-    next(walk(storage, layout, Head(sequence=champion.decision, sha256=sha256_of(stored.body))), None)
-    return decision
-
-
-def read_final_of(storage: Storage, layout: Layout, champion: Champion) -> Manifest:
-    """The manifest of the final that a decision put into service.
-
-    Raises:
-        IntegrityError: it describes other weights than those.
-        NotFoundError: it is gone.
-    """
-    final = checkpoints.read(storage, layout, champion.name)
-    if final.weights.sha256 != champion.weights_sha256:
-        raise IntegrityError(
-            f"{champion.name} has weights with SHA-256 {final.weights.sha256}, but decision {champion.decision} put "
-            f"{champion.weights_sha256} into service",
-            mend="restore the final's first version in S3, or roll back to one that is intact (DAG mnist_rollback)",
-        )
-    return final
+def _check_was_champion(chain: Chain, pointer: Champion) -> None:
+    try:
+        read_release(chain, pointer)
+    except IntegrityError as error:
+        raise type(error)(
+            f"{chain.storage.uri(chain.layout.champion)} says that decision {pointer.decision} put {pointer.name} into "
+            f"service, but no signed decision does: {error.problem}",
+            mend=error.mend,
+        ) from error

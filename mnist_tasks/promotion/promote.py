@@ -14,21 +14,24 @@ import numpy.typing as npt
 from mnist_tasks import checkpoints
 from mnist_tasks.checkpoints import Manifest
 from mnist_tasks.dataset import Dataset, load, split
-from mnist_tasks.errors import GateFailed
 from mnist_tasks.inference import Weights, predict, read_weights
-from mnist_tasks.layout import Layout
 from mnist_tasks.metrics import Evaluation, evaluate
 from mnist_tasks.plan import pick_best, read_plan
 from mnist_tasks.promotion import decisions
-from mnist_tasks.promotion.decisions import Champion, Decision, Verdict
+from mnist_tasks.promotion.chain import Chain
+from mnist_tasks.promotion.decisions import NO_EVIDENCE, Champion, Decision, Evidence, Verdict
+from mnist_tasks.promotion.finals import keep_promotion, read_final_of
 from mnist_tasks.promotion.gates import DEFAULT_THRESHOLDS, Gate, Rule, Thresholds, absolute_gates, compare
-from mnist_tasks.promotion.in_service import read_final_of
 from mnist_tasks.promotion.release import update_champion
-from mnist_tasks.storage import Storage
 
 
 def promote(
-    storage: Storage, layout: Layout, slug: str, *, now: datetime, thresholds: Thresholds = DEFAULT_THRESHOLDS
+    chain: Chain,
+    slug: str,
+    *,
+    now: datetime,
+    thresholds: Thresholds = DEFAULT_THRESHOLDS,
+    evidence: Evidence = NO_EVIDENCE,
 ) -> Decision:
     """Promote the best candidate of the run `slug`, and release it if the run's rule says so.
 
@@ -37,26 +40,36 @@ def promote(
     Raises:
         GateFailed: the candidate did not pass; that is recorded as a decision, and said again on every retry.
         NotFoundError: the plan, a candidate of it, or the data set is not there.
-        IntegrityError: a checkpoint, the champion's final or the chain of decisions is damaged.
+        IntegrityError: a checkpoint, the champion's final or the chain of decisions is damaged, or a decision is not
+            signed by anybody whom we trust.
+        ConfigurationError: the chain has no signer, or one that nobody trusts.
         Conflict: other runs decided again and again at the same moment.
     """
-    decision = decisions.find_of_run(storage, layout, slug)
+    decision = decisions.find_of_run(chain, slug)
     if decision is None:
-        decision = _decide(storage, layout, slug, now=now, thresholds=thresholds)
-    update_champion(storage, layout)
-    if decision.outcome == "rejected":
-        raise GateFailed(
-            f"{decision.reason} ({decision.candidate} is not promoted)",
-            mend="the champion stays in service; look in the report for what this run did otherwise, then train anew",
-        )
-    return decision
+        decision = _decide(chain, slug, now, thresholds, evidence)
+    keep_promotion(chain, decision)
+    update_champion(chain)
+    return decisions.passed(decision)
+
+
+@dataclass(frozen=True)
+class _Stored:
+    """A checkpoint's manifest and the SHA-256 of its bytes, for which the decision will vouch."""
+
+    manifest: Manifest
+    sha256: str
+
+    @classmethod
+    def of(cls, chain: Chain, manifest: Manifest) -> _Stored:
+        return cls(manifest, checkpoints.fingerprint(chain.storage, chain.layout, manifest))
 
 
 @dataclass(frozen=True, eq=False)
 class _Examination:
     """What the images say about a candidate; `right` has an entry for each test image."""
 
-    candidate: Manifest
+    candidate: _Stored
     evaluation: Evaluation
     right: npt.NDArray[np.bool_]
     gates: tuple[Gate, ...]
@@ -66,24 +79,28 @@ class _Examination:
         return tuple(gate.sentence for gate in self.gates if not gate.passed)
 
 
-def _decide(storage: Storage, layout: Layout, slug: str, *, now: datetime, thresholds: Thresholds) -> Decision:
+def _decide(chain: Chain, slug: str, now: datetime, thresholds: Thresholds, evidence: Evidence) -> Decision:
+    storage, layout = chain.storage, chain.layout
     plan = read_plan(storage, layout, slug)
     candidate = pick_best(storage, layout, slug)
     dataset = load(storage, layout, plan.dataset_sha256)
-    examination = _examine(storage, candidate, dataset, thresholds)
-    final = None if examination.failures else checkpoints.commit_final(storage, layout, candidate, now=now)
+    examination = _examine(chain, candidate, dataset, thresholds)
+    final = None
+    if not examination.failures:
+        final = _Stored.of(chain, checkpoints.commit_final(storage, layout, candidate, now=now))
 
     def decide(champion: Champion | None) -> Verdict:
         if final is None:
             return _rejected(examination)
-        champion_right = _champion_right(storage, layout, champion, dataset) if champion else None
+        champion_right = _champion_right(chain, champion, dataset) if champion else None
         return _promoted(examination, final, champion_right, plan.config.release_rule, thresholds)
 
-    return decisions.record(storage, layout, slug, decide, now=now)
+    return decisions.record(chain, slug, decide, now=now, evidence=evidence)
 
 
-def _examine(storage: Storage, candidate: Manifest, dataset: Dataset, thresholds: Thresholds) -> _Examination:
-    weights = read_weights(checkpoints.load_weights(storage, candidate))
+def _examine(chain: Chain, candidate: Manifest, dataset: Dataset, thresholds: Thresholds) -> _Examination:
+    stored = _Stored.of(chain, candidate)
+    weights = read_weights(checkpoints.load_weights(chain.storage, candidate))
     validation = split(dataset, candidate.job.validation_images).validation
     probabilities = predict(weights, dataset.x_test)
     evaluation = evaluate(probabilities, dataset.y_test)
@@ -93,26 +110,28 @@ def _examine(storage: Storage, candidate: Manifest, dataset: Dataset, thresholds
         recomputed=float(_right(weights, dataset.x_train[validation], dataset.y_train[validation]).mean()),
         thresholds=thresholds,
     )
-    return _Examination(candidate, evaluation, probabilities.argmax(axis=1) == dataset.y_test, gates)
+    right = probabilities.argmax(axis=1) == dataset.y_test
+    return _Examination(stored, evaluation, right, gates)
 
 
 def _right(weights: Weights, images: npt.NDArray[np.uint8], labels: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
     return np.asarray(predict(weights, images).argmax(axis=1) == labels)
 
 
-def _champion_right(storage: Storage, layout: Layout, champion: Champion, dataset: Dataset) -> npt.NDArray[np.bool_]:
+def _champion_right(chain: Chain, champion: Champion, dataset: Dataset) -> npt.NDArray[np.bool_]:
     """Which test images the champion reads rightly: asked again, on the images of this run."""
-    final = read_final_of(storage, layout, champion)
-    return _right(read_weights(checkpoints.load_weights(storage, final)), dataset.x_test, dataset.y_test)
+    final = read_final_of(chain, champion)
+    return _right(read_weights(checkpoints.load_weights(chain.storage, final)), dataset.x_test, dataset.y_test)
 
 
 def _rejected(examination: _Examination) -> Verdict:
-    candidate = examination.candidate
+    candidate = examination.candidate.manifest
     return Verdict(
         kind="promotion",
         outcome="rejected",
         candidate=candidate.name,
         weights_sha256=candidate.weights.sha256,
+        manifest_sha256=examination.candidate.sha256,
         gates=examination.gates,
         evaluation=examination.evaluation,
         reason="; ".join(examination.failures),
@@ -122,7 +141,7 @@ def _rejected(examination: _Examination) -> Verdict:
 
 def _promoted(
     examination: _Examination,
-    final: Manifest,
+    final: _Stored,
     champion_right: npt.NDArray[np.bool_] | None,
     rule: Rule,
     thresholds: Thresholds,
@@ -133,12 +152,13 @@ def _promoted(
     return Verdict(
         kind="promotion",
         outcome="released" if comparison is None or comparison.verdict else "kept",
-        candidate=examination.candidate.name,
-        final=final.name,
-        weights_sha256=final.weights.sha256,
+        candidate=final.manifest.promoted_from,
+        final=final.manifest.name,
+        weights_sha256=final.manifest.weights.sha256,
+        manifest_sha256=final.sha256,
         gates=examination.gates,
         comparison=comparison,
         evaluation=examination.evaluation,
         reason=comparison.sentence if comparison else "the first model that passed: there was no champion before it",
-        dataset_sha256=final.job.dataset_sha256,
+        dataset_sha256=final.manifest.job.dataset_sha256,
     )

@@ -23,11 +23,27 @@ class Champion(Frozen):
     reason: str = Field(min_length=1)
 
 
+class Evidence(Frozen):
+    """What is known of the circumstances, each None where it is not.
+
+    `approved_by` is a person, `attestation` is `attestation.verify.Attested.record()` of the place that decides, and
+    `trainer_image` the digest of the image that trained.
+    """
+
+    approved_by: str | None = Field(default=None, min_length=1)
+    attestation: dict[str, Any] | None = None
+    trainer_image: str | None = Field(default=None, pattern=r"^sha256:[0-9a-f]{64}$")
+
+
+NO_EVIDENCE = Evidence()
+
+
 class Verdict(Frozen):
     """What a step found and wants to have recorded. `reason` is a sentence for people.
 
-    `final` is what the verdict is about, unless the candidate was rejected; `weights_sha256` and `evaluation` (figures
-    on the test images) belong to the final, or to the rejected candidate.
+    `final` is what the verdict is about, unless the candidate was rejected; `weights_sha256`, `manifest_sha256` (of the
+    objects as they are stored) and `evaluation` (figures on the test images) belong to the final, or to the rejected
+    candidate.
     """
 
     kind: Literal["promotion", "rollback"]
@@ -35,6 +51,7 @@ class Verdict(Frozen):
     candidate: str | None = None
     final: str | None = None
     weights_sha256: Sha256
+    manifest_sha256: Sha256
     gates: tuple[Gate, ...] = ()
     comparison: Comparison | None = None
     evaluation: Evaluation
@@ -66,6 +83,7 @@ class Decision(Verdict):
     champion_before: str | None = None
     champion: Champion | None = None
     code_version: str = Field(min_length=1)
+    evidence: Evidence = NO_EVIDENCE
 
     @property
     def champion_after(self) -> str | None:

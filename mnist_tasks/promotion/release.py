@@ -11,15 +11,19 @@ from mnist_tasks.errors import ConfigurationError, Conflict, NotFoundError
 from mnist_tasks.inference import predict, read_weights
 from mnist_tasks.layout import Layout, is_final
 from mnist_tasks.metrics import Evaluation, evaluate
-from mnist_tasks.promotion import chain, decisions
-from mnist_tasks.promotion.decisions import Champion, Decision, Verdict
+from mnist_tasks.promotion import decisions
+from mnist_tasks.promotion.chain import Chain
+from mnist_tasks.promotion.decisions import NO_EVIDENCE, Champion, Decision, Evidence, Verdict
+from mnist_tasks.promotion.finals import read_final
 from mnist_tasks.storage import Storage, parse, to_json
 
 _TRIES = 20
 
 
 def read_champion(storage: Storage, layout: Layout) -> Champion | None:
-    """Which final is in service; None before the first release.
+    """What the pointer for consumers says; None before the first release.
+
+    It carries no signature: `in_service.read_in_service` is for whoever wants to use the model.
 
     Raises:
         IntegrityError: what is stored there is no such pointer.
@@ -28,7 +32,34 @@ def read_champion(storage: Storage, layout: Layout) -> Champion | None:
     return parse(Champion, storage, stored) if stored else None
 
 
-def update_champion(storage: Storage, layout: Layout) -> None:
+def find_settled(chain: Chain, slug: str) -> Decision | None:
+    """The decision of a run once all that follows from it is there; None before that.
+
+    That is the copy beside a promoted final, and a pointer that shows the decision's champion, or a later one.
+
+    Raises:
+        IntegrityError: the pointer or the chain of decisions is damaged.
+    """
+    decision = decisions.find_of_run(chain, slug)
+    if decision is None:
+        return None
+    return decision if _is_vouched_for(chain, decision) and _is_shown(chain, decision) else None
+
+
+def _is_vouched_for(chain: Chain, decision: Decision) -> bool:
+    if decision.kind != "promotion" or decision.final is None:
+        return True
+    return chain.storage.exists(chain.layout.final_decision(decision.final))
+
+
+def _is_shown(chain: Chain, decision: Decision) -> bool:
+    if decision.champion is None:
+        return True
+    shown = read_champion(chain.storage, chain.layout)
+    return shown is not None and shown.decision >= decision.champion.decision
+
+
+def update_champion(chain: Chain) -> None:
     """Make `champion.json` agree with the chain of decisions, whatever it holds.
 
     A step that was killed after its decision and before this leaves the pointer behind; its retry, or the next
@@ -39,36 +70,41 @@ def update_champion(storage: Storage, layout: Layout) -> None:
         IntegrityError: the chain is damaged.
         Conflict: others changed the pointer again and again.
     """
+    storage, key = chain.storage, chain.layout.champion
     for _ in range(_TRIES):
-        stored = storage.find(layout.champion)
-        last = chain.newest(storage, layout)
+        stored = storage.find(key)
+        last = chain.newest()
         if last is None or last.decision.champion is None:
             return
         body = to_json(last.decision.champion.model_dump(mode="json"))
         if stored and stored.body == body:
             return
         try:
-            storage.replace(layout.champion, body, etag=stored.etag if stored else None)
+            storage.replace(key, body, etag=stored.etag if stored else None)
         except (Conflict, NotFoundError):
             continue
         return
-    raise Conflict(f"{storage.uri(layout.champion)} changed {_TRIES} times at once", mend="run the step again")
+    raise Conflict(f"{storage.uri(key)} changed {_TRIES} times at once", mend="run the step again")
 
 
-def rollback(storage: Storage, layout: Layout, *, to: str, reason: str, slug: str, now: datetime) -> Decision:
+def rollback(
+    chain: Chain, *, to: str, reason: str, slug: str, now: datetime, evidence: Evidence = NO_EVIDENCE
+) -> Decision:
     """Put an earlier final back into service; done again for the same run, it returns the decision that was made.
 
     The final is read, verified and asked about all test images first, so that nothing broken gets into service.
 
     Raises:
-        ConfigurationError: `to` is no final's name, or is in service already.
+        ConfigurationError: `to` is no final's name, or is in service already; or the chain has no signer, or one that
+            nobody trusts.
         NotFoundError: there is no such final.
-        IntegrityError: the final, or the chain of decisions, is damaged.
+        IntegrityError: the final, or the chain of decisions, is damaged, or not signed by anybody whom we trust.
     """
-    decision = decisions.find_of_run(storage, layout, slug)
+    decision = decisions.find_of_run(chain, slug)
     if decision is None:
-        final = _read_final(storage, layout, to)
-        evaluation = _evaluate(storage, layout, final)
+        final = _read_final(chain, to)
+        fingerprint = checkpoints.fingerprint(chain.storage, chain.layout, final)
+        evaluation = _evaluate(chain.storage, chain.layout, final)
 
         def decide(champion: Champion | None) -> Verdict:
             _check_is_a_change(to, champion)
@@ -78,23 +114,24 @@ def rollback(storage: Storage, layout: Layout, *, to: str, reason: str, slug: st
                 candidate=final.promoted_from,
                 final=to,
                 weights_sha256=final.weights.sha256,
+                manifest_sha256=fingerprint,
                 evaluation=evaluation,
                 reason=reason,
                 dataset_sha256=final.job.dataset_sha256,
             )
 
-        decision = decisions.record(storage, layout, slug, decide, now=now)
-    update_champion(storage, layout)
+        decision = decisions.record(chain, slug, decide, now=now, evidence=evidence)
+    update_champion(chain)
     return decision
 
 
-def _read_final(storage: Storage, layout: Layout, name: str) -> Manifest:
+def _read_final(chain: Chain, name: str) -> Manifest:
     if not is_final(name):
         raise ConfigurationError(
             f"{name!r} is not the name of a final; expected mnist_model_YYYYMMDD_HHMMSS_final",
             mend="only a promoted model can be put into service: take its name from a report",
         )
-    return checkpoints.read(storage, layout, name)
+    return read_final(chain, name)
 
 
 def _evaluate(storage: Storage, layout: Layout, final: Manifest) -> Evaluation:

@@ -13,8 +13,10 @@ from mnist_tasks.layout import Layout
 from mnist_tasks.metrics import Evaluation, wilson_interval
 from mnist_tasks.plan import Plan, read_plan
 from mnist_tasks.promotion import decisions
+from mnist_tasks.promotion.chain import Chain
 from mnist_tasks.promotion.decisions import Decision
-from mnist_tasks.storage import Storage, parse
+from mnist_tasks.promotion.finals import read_vouched
+from mnist_tasks.storage import parse
 from mnist_tasks.validation import ValidationReport
 
 
@@ -87,15 +89,16 @@ class ReportData:
         return f"s3://{self.bucket}/{key}"
 
 
-def collect(storage: Storage, layout: Layout, slug: str) -> ReportData:
+def collect(chain: Chain, slug: str) -> ReportData:
     """Read what a decided run left behind: a constant number of objects for the run, two for each candidate.
 
     Raises:
         NotFoundError: a step before this one has not written its part.
         IntegrityError: what is stored is not what it has to be.
     """
+    storage, layout = chain.storage, chain.layout
     plan = read_plan(storage, layout, slug)
-    decision = read_decision(storage, layout, slug)
+    decision = read_decision(chain, slug)
     manifests = tuple(checkpoints.read(storage, layout, job.candidate) for job in plan.jobs)
     validation = storage.get(layout.run(slug, "validation.json"))
     return ReportData(
@@ -106,18 +109,18 @@ def collect(storage: Storage, layout: Layout, slug: str) -> ReportData:
         manifests=manifests,
         histories={manifest.name: checkpoints.load_history(storage, manifest) for manifest in manifests},
         decision=decision,
-        final=checkpoints.read(storage, layout, decision.final) if decision.final else None,
+        final=read_vouched(chain, decision) if decision.final else None,
     )
 
 
-def read_decision(storage: Storage, layout: Layout, slug: str) -> Decision:
+def read_decision(chain: Chain, slug: str) -> Decision:
     """The decision of a run that has come to one.
 
     Raises:
         NotFoundError: it has not.
         IntegrityError: the chain of decisions is damaged.
     """
-    decision = decisions.find_of_run(storage, layout, slug)
+    decision = decisions.find_of_run(chain, slug)
     if decision is None:
         raise NotFoundError(f"run {slug} has no decision yet", mend="let the step that decides end first")
     return decision

@@ -8,8 +8,8 @@ from __future__ import annotations
 from mnist_tasks.checkpoints import StoredObject
 from mnist_tasks.config import Frozen
 from mnist_tasks.dataset import load
-from mnist_tasks.layout import Layout
 from mnist_tasks.notify import Mail
+from mnist_tasks.promotion.chain import Chain
 from mnist_tasks.report.data import collect, read_decision
 from mnist_tasks.report.mail import render_report_mail, render_rollback_mail
 from mnist_tasks.report.pictures import to_png
@@ -23,7 +23,7 @@ class _Published(Frozen, extra="ignore"):
     plots: dict[str, StoredObject]
 
 
-def publish(storage: Storage, layout: Layout, slug: str) -> dict[str, str]:
+def publish(chain: Chain, slug: str) -> dict[str, str]:
     """Write the report of a decided run; returns the keys of its `html` and `json`.
 
     Everything comes from the run's own records, so the same run gives the same report at every try. `report.json` is
@@ -33,8 +33,8 @@ def publish(storage: Storage, layout: Layout, slug: str) -> dict[str, str]:
         NotFoundError: a step before this one has not written its part.
         IntegrityError: what is stored is not what it has to be.
     """
-    data = collect(storage, layout, slug)
-    figures = draw(data, load(storage, layout, data.plan.dataset_sha256).x_test)
+    storage, data = chain.storage, collect(chain, slug)
+    figures = draw(data, load(storage, chain.layout, data.plan.dataset_sha256).x_test)
     plots = {name: _put_png(storage, data.key(f"plots/{name}.png"), to_png(figure)) for name, figure in figures.items()}
     keys = {"html": data.key("report.html"), "json": data.key("report.json")}
     storage.put(keys["html"], render_html(data, figures).encode(), content_type="text/html; charset=utf-8")
@@ -47,27 +47,25 @@ def _put_png(storage: Storage, key: str, png: bytes) -> StoredObject:
     return StoredObject(key=key, sha256=sha256_of(png), size=len(png))
 
 
-def compose_mail(storage: Storage, layout: Layout, slug: str, *, airflow_url: str = "") -> Mail:
+def compose_mail(chain: Chain, slug: str, *, airflow_url: str = "") -> Mail:
     """The mail about a run whose report is written.
 
     Raises:
         NotFoundError: it is not.
         IntegrityError: what is stored is not what it has to be.
     """
-    data = collect(storage, layout, slug)
+    storage, data = chain.storage, collect(chain, slug)
     published = parse(_Published, storage, storage.get(data.key("report.json")))
     images = {name: storage.get_verified(plot.key, plot.sha256) for name, plot in published.plots.items()}
     return render_report_mail(data, images, airflow_url=airflow_url)
 
 
-def compose_rollback_mail(
-    storage: Storage, layout: Layout, slug: str, *, dag_id: str, run_id: str, airflow_url: str = ""
-) -> Mail:
+def compose_rollback_mail(chain: Chain, slug: str, *, dag_id: str, run_id: str, airflow_url: str = "") -> Mail:
     """The mail about a rollback that was decided.
 
     Raises:
         NotFoundError: it was not.
         IntegrityError: the chain of decisions is damaged.
     """
-    decision = read_decision(storage, layout, slug)
+    decision = read_decision(chain, slug)
     return render_rollback_mail(decision, dag_id=dag_id, run_id=run_id, airflow_url=airflow_url)

@@ -18,6 +18,7 @@ import pytest
 import localcloud
 from mnist_tasks.layout import Layout, run_slug
 from mnist_tasks.storage import Storage
+from tests.signatures import decision_in
 from tools.laptop import Laptop
 from tools.run import run_dag
 
@@ -82,7 +83,7 @@ class Pipeline:
     def decisions(self) -> list[dict[str, Any]]:
         """The chain of decisions, oldest first."""
         records = sorted(key for key in self.all_keys() if key.startswith("decisions/0"))
-        return [self.storage.get(key).json() for key in records]
+        return [decision_in(self.storage.get(key).body) for key in records]
 
 
 @pytest.fixture(scope="session")

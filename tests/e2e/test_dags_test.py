@@ -43,6 +43,7 @@ def test_the_s3_keys_are_exactly_the_designs(pipeline, first, keys_after_first):
         r"datasets/mnist/[0-9a-f]{64}/mnist\.npz",
         r"datasets/mnist/accepted\.json",
         rf"checkpoints/{NAME}(_final)?/(weights|metrics\.json|manifest\.json)",
+        rf"checkpoints/{NAME}_final/decision\.json",
         r"checkpoints/champion\.json",
         r"decisions/(\d{8}|head)\.json",
         rf"runs/{slug}/[a-z0-9_./-]+",
@@ -195,7 +196,7 @@ def test_the_sweep_stops_the_task_that_an_ended_run_left_and_no_other(pipeline, 
     family = task_definition("python:3.11-slim", ["sleep", "600"])
 
     def start(slug):
-        tags = [{"key": "mnist-run", "value": slug}, {"key": "mnist-candidate", "value": f"of {slug}"}]
+        tags = [{"key": "mnist-run", "value": slug}, {"key": "mnist-job", "value": f"of {slug}"}]
         return ecs.run_task(cluster=cluster, taskDefinition=family, tags=tags)["tasks"][0]["taskArn"]
 
     left, foreign = start(first.slug), start("a-run-of-another-airflow")

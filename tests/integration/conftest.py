@@ -12,12 +12,15 @@ import pytest
 
 import localcloud
 from mnist_tasks.config import TrainingJob
+from mnist_tasks.promotion.chain import Chain
+from mnist_tasks.signing import KmsSigner, TrustedKeys
 from mnist_tasks.storage import Storage, sha256_of
 from tests.container import LAYOUT, ROOT, job_for
 from tests.ecs_tasks import Tasks
 from tools.laptop import Laptop
 
 Clients = Callable[[str], Any]
+Chains = Callable[[Storage], Chain]
 
 
 @pytest.fixture(scope="session")
@@ -71,6 +74,14 @@ def storage(aws: Clients) -> Storage:
     bucket = f"test-{uuid.uuid4().hex}"
     aws("s3").create_bucket(Bucket=bucket)
     return Storage(aws("s3"), bucket)
+
+
+@pytest.fixture(scope="session")
+def chain_of(cloud: localcloud.Cloud, aws: Clients) -> Chains:
+    """`chain_of(storage)`: the decisions of a bucket, for the one who may sign them with the stack's key."""
+    keys = TrustedKeys.from_file(cloud.environment["MNIST_SIGNING_KEYS"])
+    signer = KmsSigner(aws("kms"), cloud.environment["MNIST_SIGNING_KEY"])
+    return lambda storage: Chain(storage, LAYOUT, keys, signer)
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,6 +15,7 @@ from mnist_tasks.dataset import REBUILT_FILE, Dataset
 from mnist_tasks.errors import GateFailed, IntegrityError, NotFoundError
 from mnist_tasks.layout import Layout, run_slug
 from mnist_tasks.notify import build_message
+from mnist_tasks.promotion.chain import Chain
 from mnist_tasks.promotion.gates import Thresholds
 from mnist_tasks.promotion.promote import promote
 from mnist_tasks.promotion.release import rollback
@@ -30,10 +32,11 @@ PLOTS = {"accuracy", "loss", "recall", "confusion", "mistakes"}
 
 
 @pytest.fixture(scope="module")
-def nights(aws: Callable[[str], Any], mnist: Dataset, mnist_file: bytes) -> Storage:
+def nights(aws: Callable[[str], Any], chain_of: Callable[[Storage], Chain], mnist: Dataset, mnist_file: bytes) -> Chain:
     """A bucket after four decisions: a first champion, one too close to it, one below the gates, a rollback."""
     storage = Storage(aws("s3"), f"test-{uuid.uuid4().hex}")
     storage.client.create_bucket(Bucket=storage.bucket)
+    chain = chain_of(storage)
     storage.put(LAYOUT.dataset(REBUILT_FILE.sha256), mnist_file)
     model = train(mnist, seed=1, steps=200)
     easy = Thresholds(accuracy=0.85, recall=0.5)
@@ -44,25 +47,30 @@ def nights(aws: Callable[[str], Any], mnist: Dataset, mnist_file: bytes) -> Stor
         train_run(storage, LAYOUT, run_id, candidates, dataset=mnist, dataset_sha256=REBUILT_FILE.sha256, now=now)
         if slug == WEAK:
             with pytest.raises(GateFailed):
-                promote(storage, LAYOUT, slug, now=now, thresholds=Thresholds(accuracy=0.999))
+                promote(chain, slug, now=now, thresholds=Thresholds(accuracy=0.999))
         else:
-            promote(storage, LAYOUT, slug, now=now, thresholds=easy)
-            publish(storage, LAYOUT, slug)
+            promote(chain, slug, now=now, thresholds=easy)
+            publish(chain, slug)
     kept = storage.get(f"runs/{SECOND}/report.json").json()["final"]["name"]
-    rollback(storage, LAYOUT, to=kept, reason="the field says so", slug=BACK, now=now)
-    return storage
+    rollback(chain, to=kept, reason="the field says so", slug=BACK, now=now)
+    return chain
 
 
-def calls(storage: Storage) -> list[tuple[str, str]]:
-    """What went through a `mortal` storage."""
-    found: list[tuple[str, str]] = storage.client.calls  # type: ignore[attr-defined]
+def watched(chain: Chain, *, fatal: int = 0) -> Chain:
+    """The same decisions through a client that dies."""
+    return replace(chain, storage=mortal(chain.storage, fatal=fatal))
+
+
+def calls(chain: Chain) -> list[tuple[str, str]]:
+    """What went through a `watched` chain."""
+    found: list[tuple[str, str]] = chain.storage.client.calls  # type: ignore[attr-defined]
     return found
 
 
-def test_page_json_and_plots_are_written_below_the_runs_own_prefix_and_the_json_last(nights: Storage) -> None:
-    counting = mortal(nights)
+def test_page_json_and_plots_are_written_below_the_runs_own_prefix_and_the_json_last(nights: Chain) -> None:
+    counting = watched(nights)
 
-    keys = publish(counting, LAYOUT, FIRST)
+    keys = publish(counting, FIRST)
 
     written = [key for operation, key in calls(counting) if operation == "put_object"]
     assert keys == {"html": f"runs/{FIRST}/report.html", "json": f"runs/{FIRST}/report.json"}
@@ -70,9 +78,9 @@ def test_page_json_and_plots_are_written_below_the_runs_own_prefix_and_the_json_
     assert written[-1] == keys["json"]
 
 
-def test_what_is_written_is_the_run(nights: Storage) -> None:
-    page = nights.client.get_object(Bucket=nights.bucket, Key=f"runs/{FIRST}/report.html")
-    report = nights.get(f"runs/{FIRST}/report.json").json()
+def test_what_is_written_is_the_run(nights: Chain) -> None:
+    page = nights.storage.client.get_object(Bucket=nights.storage.bucket, Key=f"runs/{FIRST}/report.html")
+    report = nights.storage.get(f"runs/{FIRST}/report.json").json()
 
     assert page["ContentType"] == "text/html; charset=utf-8"
     assert "this model is the first champion" in page["Body"].read().decode()
@@ -80,82 +88,85 @@ def test_what_is_written_is_the_run(nights: Storage) -> None:
     assert report["champion"]["after"] == report["final"]["name"] == "mnist_model_20261124_020000_final"
 
 
-def test_published_again_after_later_decisions_the_report_is_the_same_to_the_byte(nights: Storage) -> None:
+def test_published_again_after_later_decisions_the_report_is_the_same_to_the_byte(nights: Chain) -> None:
     names = ["report.html", "report.json", *(f"plots/{name}.png" for name in PLOTS)]
-    before = [nights.get(f"runs/{FIRST}/{name}").body for name in names]
+    before = [nights.storage.get(f"runs/{FIRST}/{name}").body for name in names]
 
-    publish(nights, LAYOUT, FIRST)
+    publish(nights, FIRST)
 
-    assert [nights.get(f"runs/{FIRST}/{name}").body for name in names] == before
+    assert [nights.storage.get(f"runs/{FIRST}/{name}").body for name in names] == before
 
 
-def test_the_mail_about_a_kept_champion_carries_the_published_plots(nights: Storage) -> None:
-    mail = compose_mail(nights, LAYOUT, SECOND, airflow_url="https://airflow.example.com")
+def test_the_mail_about_a_kept_champion_carries_the_published_plots(nights: Chain) -> None:
+    def stored(name: str) -> bytes:
+        return nights.storage.get(f"runs/{SECOND}/{name}").body
+
+    mail = compose_mail(nights, SECOND, airflow_url="https://airflow.example.com")
 
     assert mail.subject == "MNIST: promoted, champion kept: too close to tell"
-    assert mail.images == {f"{name}@plots": nights.get(f"runs/{SECOND}/plots/{name}.png").body for name in PLOTS}
+    assert mail.images == {f"{name}@plots": stored(f"plots/{name}.png") for name in PLOTS}
     message = build_message(mail, sender="m@example.com", recipients=["t@example.com"], message_id="<a@b>", date=NOW)
     assert len([part for part in message.walk() if part.get_content_type() == "image/png"]) == len(PLOTS)
 
 
-def test_a_rejected_run_can_be_reported_too(nights: Storage) -> None:
-    publish(nights, LAYOUT, WEAK)
+def test_a_rejected_run_can_be_reported_too(nights: Chain) -> None:
+    publish(nights, WEAK)
 
-    assert compose_mail(nights, LAYOUT, WEAK).subject.startswith("MNIST: not promoted: test accuracy")
+    assert compose_mail(nights, WEAK).subject.startswith("MNIST: not promoted: test accuracy")
 
 
-def test_killed_before_the_json_there_is_no_report_and_the_next_try_completes_it(nights: Storage) -> None:
-    counting = mortal(nights)
-    publish(counting, LAYOUT, FIRST)
-    nights.client.delete_object(Bucket=nights.bucket, Key=f"runs/{FIRST}/report.json")
+def test_killed_before_the_json_there_is_no_report_and_the_next_try_completes_it(nights: Chain) -> None:
+    counting = watched(nights)
+    publish(counting, FIRST)
+    nights.storage.client.delete_object(Bucket=nights.storage.bucket, Key=f"runs/{FIRST}/report.json")
 
     with pytest.raises(Killed):
-        publish(mortal(nights, fatal=len(calls(counting))), LAYOUT, FIRST)
+        publish(watched(nights, fatal=len(calls(counting))), FIRST)
     with pytest.raises(NotFoundError, match=r"report\.json"):
-        compose_mail(nights, LAYOUT, FIRST)
+        compose_mail(nights, FIRST)
 
-    publish(nights, LAYOUT, FIRST)
-    assert compose_mail(nights, LAYOUT, FIRST).subject.startswith("MNIST: promoted and released")
+    publish(nights, FIRST)
+    assert compose_mail(nights, FIRST).subject.startswith("MNIST: promoted and released")
 
 
-def test_the_number_of_calls_grows_with_the_runs_candidates_and_with_nothing_else(nights: Storage) -> None:
+def test_the_number_of_calls_grows_with_the_runs_candidates_and_with_nothing_else(nights: Chain) -> None:
     def mailed(slug: str) -> int:
-        counting = mortal(nights)
-        compose_mail(counting, LAYOUT, slug)
+        counting = watched(nights)
+        compose_mail(counting, slug)
         return len(calls(counting))
 
-    publish(nights, LAYOUT, WEAK)
+    publish(nights, WEAK)
     # Two objects for a candidate; the weak run has no final, and no record comes before its own that it would read.
     assert mailed(SECOND) - mailed(FIRST) == 2
     assert mailed(FIRST) - mailed(WEAK) == 1
 
 
 def test_a_run_without_plan_or_decision_has_no_report_and_the_error_says_what_is_missing(
-    nights: Storage, mnist: Dataset
+    nights: Chain, mnist: Dataset
 ) -> None:
     with pytest.raises(NotFoundError, match="has no plan"):
-        publish(nights, LAYOUT, "unknown-run")
+        publish(nights, "unknown-run")
 
     model = train(mnist, seed=1, steps=1)
-    train_run(nights, LAYOUT, "undecided", [model], dataset=mnist, dataset_sha256=REBUILT_FILE.sha256, now=NOW)
+    train_run(nights.storage, LAYOUT, "undecided", [model], dataset=mnist, dataset_sha256=REBUILT_FILE.sha256, now=NOW)
     with pytest.raises(NotFoundError, match="has no decision yet"):
-        publish(nights, LAYOUT, run_slug("mnist_training", "undecided"))
+        publish(nights, run_slug("mnist_training", "undecided"))
 
 
 @pytest.mark.parametrize("name", ["plots/loss.png", "report.json", "validation.json", "plan.json"])
-def test_whatever_was_changed_in_the_bucket_is_found_before_it_is_mailed(nights: Storage, name: str) -> None:
+def test_whatever_was_changed_in_the_bucket_is_found_before_it_is_mailed(nights: Chain, name: str) -> None:
     key = f"runs/{FIRST}/{name}"
-    original = nights.get(key).body
-    nights.put(key, b"{}")
+    original = nights.storage.get(key).body
+    nights.storage.put(key, b"{}")
     try:
         with pytest.raises(IntegrityError, match=name):
-            compose_mail(nights, LAYOUT, FIRST)
+            compose_mail(nights, FIRST)
     finally:
-        nights.put(key, original)
+        nights.storage.put(key, original)
 
 
-def test_a_rollback_is_mailed_with_its_reason_and_the_way_back(nights: Storage) -> None:
-    mail = compose_rollback_mail(nights, LAYOUT, BACK, dag_id="mnist_rollback", run_id="by hand")
+def test_a_rollback_is_mailed_with_its_reason_and_the_way_back(nights: Chain) -> None:
+    mail = compose_rollback_mail(nights, BACK, dag_id="mnist_rollback", run_id="by hand")
 
     assert mail.subject.startswith("MNIST: rolled back to mnist_model_20261125_")
     assert "the field says so" in mail.text

@@ -129,7 +129,7 @@ def test_the_history_says_in_a_few_words_why(decision, reason):
 
 def test_the_history_names_the_champion_the_run_and_the_reason_of_each_decision():
     decision = rollback()
-    link = Link(decision, Head(sequence=decision.sequence, sha256="e" * 64))
+    link = Link(decision, Head(sequence=decision.sequence, sha256="e" * 64), b"")
 
     text = shown(service.history_view([link], place=None))
 

@@ -10,6 +10,7 @@ import pytest
 
 import localcloud
 from mnist_tasks.dataset import Dataset
+from mnist_tasks.promotion.chain import Chain
 from mnist_tasks.storage import Storage
 from tests.deployment import Deployment, decide_nights
 
@@ -18,15 +19,21 @@ from tests.deployment import Deployment, decide_nights
 def empty(cloud: localcloud.Cloud, aws: Callable[[str], Any]) -> Deployment:
     """Nothing has happened yet."""
     storage = _bucket(aws)
-    keys = {name: value for name, value in cloud.environment.items() if name.startswith("AWS_")}
+    keys = {name: v for name, v in cloud.environment.items() if name.startswith("AWS_") or name == "MNIST_SIGNING_KEYS"}
     return Deployment(storage, keys | {"MNIST_BUCKET": storage.bucket})
 
 
 @pytest.fixture(scope="session")
-def nights(empty: Deployment, aws: Callable[[str], Any], mnist: Dataset, mnist_file: bytes) -> Deployment:
+def nights(
+    empty: Deployment,
+    aws: Callable[[str], Any],
+    chain_of: Callable[[Storage], Chain],
+    mnist: Dataset,
+    mnist_file: bytes,
+) -> Deployment:
     """Released, kept, rejected, released, rolled back; and a run in the middle of its training."""
     storage = _bucket(aws)
-    decide_nights(storage, mnist, mnist_file)
+    decide_nights(chain_of(storage), mnist, mnist_file)
     return Deployment(storage, {**empty.environment, "MNIST_BUCKET": storage.bucket})
 
 

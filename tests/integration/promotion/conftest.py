@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
@@ -17,6 +17,7 @@ from mnist_tasks.inference import Weights, predict
 from mnist_tasks.layout import Layout
 from mnist_tasks.plan import Plan
 from mnist_tasks.promotion import promote, release
+from mnist_tasks.promotion.chain import Chain
 from mnist_tasks.promotion.decisions import Decision
 from mnist_tasks.promotion.gates import Thresholds
 from mnist_tasks.storage import Storage
@@ -46,14 +47,21 @@ def models(mnist: Dataset) -> MappingProxyType[str, Weights]:
 class World:
     """One bucket, and what happens in it. Each night is a day after the one before."""
 
-    storage: Storage
-    layout: Layout
+    chain: Chain
     dataset: Dataset
     models: MappingProxyType[str, Weights]
 
+    @property
+    def storage(self) -> Storage:
+        return self.chain.storage
+
+    @property
+    def layout(self) -> Layout:
+        return self.chain.layout
+
     def at(self, storage: Storage) -> World:
         """The same bucket through another client."""
-        return replace(self, storage=storage)
+        return replace(self, chain=replace(self.chain, storage=storage))
 
     def train(self, night: int, *names: str, **config: object) -> tuple[Plan, Sequence[Manifest]]:
         """A run up to the end of its training; its candidates are the models of these names."""
@@ -71,7 +79,7 @@ class World:
     def promote(self, plan: Plan, *, later: int = 0, thresholds: Thresholds = LENIENT) -> Decision:
         """The step under test, an hour after the plan."""
         now = plan.created + timedelta(hours=1, seconds=later)
-        return promote.promote(self.storage, self.layout, plan.run, now=now, thresholds=thresholds)
+        return promote.promote(self.chain, plan.run, now=now, thresholds=thresholds)
 
     def night(self, number: int, *names: str, **config: object) -> Decision:
         """A whole run."""
@@ -80,7 +88,7 @@ class World:
     def rollback(self, to: str, *, slug: str = "rollback-1", reason: str = "it is wrong", later: int = 0) -> Decision:
         """The other step under test, on the ninth day."""
         now = self.time(9) + timedelta(seconds=later)
-        return release.rollback(self.storage, self.layout, to=to, reason=reason, slug=slug, now=now)
+        return release.rollback(self.chain, to=to, reason=reason, slug=slug, now=now)
 
     def champion(self) -> str | None:
         """Who is in service, as consumers see it."""
@@ -94,7 +102,11 @@ class World:
 
 @pytest.fixture
 def world(
-    storage: Storage, mnist: Dataset, models: MappingProxyType[str, Weights], monkeypatch: pytest.MonkeyPatch
+    storage: Storage,
+    chain_of: Callable[[Storage], Chain],
+    mnist: Dataset,
+    models: MappingProxyType[str, Weights],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> World:
     """An empty bucket.
 
@@ -110,7 +122,7 @@ def world(
         monkeypatch.setattr(step, "load", load)
     for user in (promote, release, candidates):
         monkeypatch.setattr(user, "predict", _remembered)
-    return World(storage, Layout(), mnist, models)
+    return World(chain_of(storage), mnist, models)
 
 
 _answers: dict[tuple[bytes, int], Any] = {}

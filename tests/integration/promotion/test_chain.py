@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from mnist_tasks.errors import IntegrityError
-from mnist_tasks.promotion import chain, decisions
+from mnist_tasks.promotion.decisions import Decision
+from mnist_tasks.promotion.statement import sign
 from mnist_tasks.storage import Storage, sha256_of, to_json
+from tests.signatures import decision_in
 
 
 @pytest.fixture
@@ -22,11 +24,17 @@ def three(world: Any) -> Any:
 
 
 def record(world: Any, sequence: int) -> Any:
-    return json.loads(world.storage.get(world.layout.decision(sequence)).body)
+    return decision_in(world.storage.get(world.layout.decision(sequence)).body)
 
 
 def write(storage: Storage, key: str, value: Any) -> None:
     storage.put(key, to_json(value))
+
+
+def write_signed(world: Any, sequence: int, value: Any) -> None:
+    """As who has the key could."""
+    body = sign(Decision.model_validate(value), signer=world.chain.signer, keys=world.chain.keys)
+    world.storage.put(world.layout.decision(sequence), body)
 
 
 def delete(world: Any, key: str) -> None:
@@ -34,7 +42,8 @@ def delete(world: Any, key: str) -> None:
 
 
 def verify(world: Any) -> int:
-    return decisions.verify_chain(world.storage, world.layout)
+    count: int = world.chain.verify()
+    return count
 
 
 def hint(world: Any) -> Any:
@@ -43,13 +52,13 @@ def hint(world: Any) -> Any:
 
 def test_an_empty_chain_is_in_order(world: Any) -> None:
     assert verify(world) == 0
-    assert chain.newest(world.storage, world.layout) is None
+    assert world.chain.newest() is None
 
 
 def test_each_record_carries_the_hash_of_the_one_before(three: Any) -> None:
     assert verify(three) == 3
     bodies = [three.storage.get(three.layout.decision(sequence)).body for sequence in (1, 2, 3)]
-    found = [json.loads(body)["previous_sha256"] for body in bodies]
+    found = [decision_in(body)["previous_sha256"] for body in bodies]
     assert found == [None, sha256_of(bodies[0]), sha256_of(bodies[1])]
 
 
@@ -58,9 +67,9 @@ def test_the_hint_points_to_the_newest_record(three: Any) -> None:
 
 
 @pytest.mark.parametrize("sequence", [1, 2, 3])
-def test_a_record_that_was_changed_is_found(three: Any, sequence: int) -> None:
+def test_a_record_that_was_changed_and_signed_anew_is_found(three: Any, sequence: int) -> None:
     changed = record(three, sequence) | {"reason": "because I say so"}
-    write(three.storage, three.layout.decision(sequence), changed)
+    write_signed(three, sequence, changed)
     with pytest.raises(IntegrityError, match="chain of decisions is damaged"):
         verify(three)
 
@@ -73,16 +82,16 @@ def test_a_record_that_was_removed_is_found(three: Any, sequence: int) -> None:
 
 
 def test_a_record_that_was_put_in_anothers_place_is_found(three: Any) -> None:
-    write(three.storage, three.layout.decision(2), record(three, 1))
+    write_signed(three, 2, record(three, 1))
     with pytest.raises(IntegrityError, match="calls itself number 1"):
         verify(three)
 
 
 def test_a_well_hashed_record_that_invents_a_champion_is_found(three: Any) -> None:
-    """Its author could write records, so hashes alone do not tell."""
+    """Its author could write records, and sign them: neither hashes nor signatures tell."""
     forged = record(three, 3) | {"champion_before": "mnist_model_20200101_000000_final"}
     forged["champion"] = forged["champion"] | {"name": "mnist_model_20200101_000000_final"}
-    write(three.storage, three.layout.decision(3), forged)
+    write_signed(three, 3, forged)
     delete(three, three.layout.decisions_head)
     with pytest.raises(IntegrityError, match="says that the champion before it was mnist_model_20200101_000000_final"):
         verify(three)
@@ -91,7 +100,7 @@ def test_a_well_hashed_record_that_invents_a_champion_is_found(three: Any) -> No
 def test_a_kept_champion_whose_weights_were_exchanged_in_the_record_is_found(three: Any) -> None:
     forged = record(three, 3)
     forged["champion"]["weights_sha256"] = "0" * 64
-    write(three.storage, three.layout.decision(3), forged)
+    write_signed(three, 3, forged)
     delete(three, three.layout.decisions_head)
     with pytest.raises(IntegrityError, match="tells something else about it"):
         verify(three)
@@ -101,7 +110,7 @@ def test_a_kept_champion_whose_weights_were_exchanged_in_the_record_is_found(thr
 def test_a_hint_that_cannot_be_read_is_written_anew(three: Any, body: bytes) -> None:
     right = hint(three)
     three.storage.put(three.layout.decisions_head, body)
-    assert chain.newest(three.storage, three.layout).head.sequence == 3
+    assert three.chain.newest().head.sequence == 3
     assert hint(three) == right
 
 
@@ -118,14 +127,14 @@ def test_a_hint_that_stayed_behind_is_moved_on(three: Any) -> None:
     right = hint(three)
     first = {"sequence": 1, "sha256": sha256_of(three.storage.get(three.layout.decision(1)).body)}
     write(three.storage, three.layout.decisions_head, first)
-    assert chain.newest(three.storage, three.layout).head.sequence == 3
+    assert three.chain.newest().head.sequence == 3
     assert hint(three) == right
 
 
 def test_a_hint_at_a_record_that_is_not_there_says_that_it_is_gone(three: Any) -> None:
     write(three.storage, three.layout.decisions_head, {"sequence": 7, "sha256": "a" * 64})
     with pytest.raises(IntegrityError, match=r"00000007\.json is gone"):
-        chain.newest(three.storage, three.layout)
+        three.chain.newest()
     with pytest.raises(IntegrityError, match=r"00000007\.json is gone"):
         verify(three)
 
@@ -133,11 +142,11 @@ def test_a_hint_at_a_record_that_is_not_there_says_that_it_is_gone(three: Any) -
 def test_a_hint_with_another_hash_than_its_record_is_refused(three: Any) -> None:
     write(three.storage, three.layout.decisions_head, {"sequence": 3, "sha256": "a" * 64})
     with pytest.raises(IntegrityError, match="expected aaaa"):
-        chain.newest(three.storage, three.layout)
+        three.chain.newest()
 
 
 def test_nothing_is_decided_on_top_of_a_damaged_chain(three: Any) -> None:
-    write(three.storage, three.layout.decision(3), record(three, 3) | {"reason": "because I say so"})
+    write_signed(three, 3, record(three, 3) | {"reason": "because I say so"})
     plan, _ = three.train(4, "good")
     with pytest.raises(IntegrityError, match="chain of decisions is damaged"):
         three.promote(plan)

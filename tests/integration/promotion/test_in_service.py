@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from mnist_tasks import checkpoints
-from mnist_tasks.errors import IntegrityError, NotFoundError
-from mnist_tasks.promotion import chain, decisions
+from mnist_tasks.errors import IntegrityError, NotFoundError, SignatureRefused
+from mnist_tasks.promotion import decisions
 from mnist_tasks.promotion.in_service import read_in_service
+from mnist_tasks.promotion.statement import sign
 from mnist_tasks.storage import to_json
 from tests.faults import listing, mortal
+from tests.signatures import SoftwareSigner
 
 
 @pytest.fixture
@@ -29,12 +32,12 @@ def change(world: Any, key: str, **changes: object) -> None:
 
 
 def test_before_the_first_release_nothing_is_in_service(world: Any) -> None:
-    assert read_in_service(world.storage, world.layout) is None
-    assert chain.find_newest(world.storage, world.layout) is None
+    assert read_in_service(world.chain) is None
+    assert world.chain.find_newest() is None
 
 
 def test_the_champion_comes_with_the_decision_and_the_final_that_it_is(three: Any) -> None:
-    found = read_in_service(three.storage, three.layout)
+    found = read_in_service(three.chain)
 
     assert found is not None
     assert found.champion.name == found.final.name == found.decision.final == three.champion()
@@ -45,24 +48,37 @@ def test_the_champion_comes_with_the_decision_and_the_final_that_it_is(three: An
 def test_a_pointer_that_says_something_else_than_its_decision_is_refused(three: Any) -> None:
     change(three, three.layout.champion, accuracy=0.999)
 
-    with pytest.raises(IntegrityError, match=r"decision 2 put .* names another champion"):
-        read_in_service(three.storage, three.layout)
+    with pytest.raises(IntegrityError, match=r"champion\.json says that decision 2 .* no signed decision does"):
+        read_in_service(three.chain)
 
 
 def test_a_pointer_to_a_decision_that_is_gone_is_refused(three: Any) -> None:
     three.storage.delete(three.layout.decision(2))
 
-    with pytest.raises(IntegrityError, match="that record is gone"):
-        read_in_service(three.storage, three.layout)
+    with pytest.raises(IntegrityError, match=r"00000002\.json is gone"):
+        read_in_service(three.chain)
 
 
-def test_pointer_and_decision_changed_together_are_given_away_by_the_record_after(three: Any) -> None:
-    champion = three.storage.get(three.layout.champion).json() | {"accuracy": 0.999}
-    change(three, three.layout.champion, accuracy=0.999)
-    change(three, three.layout.decision(2), champion=champion)
+@pytest.mark.parametrize("left", ["an earlier one", "none"])
+def test_a_pointer_that_stayed_behind_is_no_error_and_the_decisions_count(three: Any, left: str) -> None:
+    """Between a decision and its pointer a process may die; and who puts an old pointer back changes nothing here."""
+    if left == "none":
+        three.storage.delete(three.layout.champion)
+    else:
+        three.storage.put(three.layout.champion, to_json(three.chain.read(1).decision.champion.model_dump(mode="json")))
 
-    with pytest.raises(IntegrityError, match=r"00000003\.json"):
-        read_in_service(three.storage, three.layout)
+    assert read_in_service(three.chain).decision.sequence == 2
+
+
+def test_pointer_and_decision_changed_together_are_given_away_by_the_signature(three: Any) -> None:
+    decision = three.chain.read(2).decision
+    champion = decision.champion.model_copy(update={"accuracy": 0.999})
+    three.storage.put(three.layout.champion, to_json(champion.model_dump(mode="json")))
+    forged = SoftwareSigner().decision(decision.model_copy(update={"champion": champion}))
+    three.storage.put(three.layout.decision(2), forged)
+
+    with pytest.raises(SignatureRefused, match=r"00000002\.json carries no valid signature"):
+        read_in_service(three.chain)
 
 
 def test_a_final_with_other_weights_is_refused(three: Any) -> None:
@@ -70,8 +86,8 @@ def test_a_final_with_other_weights_is_refused(three: Any) -> None:
     weights = three.storage.get(key).json()["weights"] | {"sha256": "0" * 64}
     change(three, key, weights=weights)
 
-    with pytest.raises(IntegrityError, match="has weights with SHA-256 0000"):
-        read_in_service(three.storage, three.layout)
+    with pytest.raises(IntegrityError, match=r"manifest\.json has SHA-256"):
+        read_in_service(three.chain)
 
 
 def test_a_final_that_is_gone_is_named(three: Any) -> None:
@@ -79,18 +95,19 @@ def test_a_final_that_is_gone_is_named(three: Any) -> None:
     three.storage.delete(three.layout.manifest(champion))
 
     with pytest.raises(NotFoundError, match=champion):
-        read_in_service(three.storage, three.layout)
+        read_in_service(three.chain)
 
 
 def test_backwards_come_all_records_newest_first_and_a_changed_one_is_noticed(three: Any) -> None:
-    storage, layout = three.storage, three.layout
-    newest = chain.find_newest(storage, layout)
-    assert [link.head.sequence for link in chain.backwards(storage, layout, newest)] == [3, 2, 1]
+    layout = three.layout
+    newest = three.chain.find_newest()
+    assert [link.head.sequence for link in three.chain.backwards(newest)] == [3, 2, 1]
 
-    change(three, layout.decision(1), reason="another one")
+    other = three.chain.read(1).decision.model_copy(update={"reason": "another one"})
+    three.storage.put(layout.decision(1), sign(other, signer=three.chain.signer, keys=three.chain.keys))
 
     with pytest.raises(IntegrityError, match=r"00000001\.json has SHA-256"):
-        list(chain.backwards(storage, layout, newest))
+        list(three.chain.backwards(newest))
 
 
 def test_looking_for_the_newest_record_writes_nothing_even_where_the_hint_is_behind(three: Any) -> None:
@@ -98,7 +115,7 @@ def test_looking_for_the_newest_record_writes_nothing_even_where_the_hint_is_beh
     storage.delete(layout.decisions_head)
     before = listing(storage)
 
-    found = chain.find_newest(storage, layout)
+    found = three.chain.find_newest()
 
     assert found is not None
     assert found.head.sequence == 3
@@ -111,6 +128,6 @@ def test_within_bounds_only_so_many_records_are_looked_at(three: Any) -> None:
     storage.put(layout.run("killed", "decision_base.json"), to_json({"sequence": 0, "sha256": None}))
 
     counting: Any = mortal(storage)
-    assert decisions.find_of_run(counting, layout, "killed", within=2) is None
+    assert decisions.find_of_run(replace(three.chain, storage=counting), "killed", within=2) is None
     assert len(counting.client.calls) == 3
-    assert decisions.find_of_run(storage, layout, three.train(3, "close")[0].run, within=1) is not None
+    assert decisions.find_of_run(three.chain, three.train(3, "close")[0].run, within=1) is not None

@@ -126,7 +126,7 @@ def test_a_rejection_is_a_decision_in_the_chain(world: Any) -> None:
     plan, (candidate,) = world.train(2, "bad")
     with pytest.raises(GateFailed):
         world.promote(plan)
-    decision = decisions.find_of_run(world.storage, LAYOUT, plan.run)
+    decision = decisions.find_of_run(world.chain, plan.run)
     assert (decision.outcome, decision.candidate, decision.final) == ("rejected", candidate.name, None)
     assert decision.sequence == 2
     assert decision.champion == first.champion
@@ -148,7 +148,7 @@ def test_a_rejected_run_is_rejected_again_with_the_same_words(world: Any) -> Non
 def test_the_defaults_are_the_specifications_gates(world: Any) -> None:
     plan, _ = world.train(1, "good")
     with pytest.raises(GateFailed, match=r"is below 97\.50%"):
-        promote.promote(world.storage, LAYOUT, plan.run, now=plan.created)
+        promote.promote(world.chain, plan.run, now=plan.created)
 
 
 def test_a_second_try_returns_the_same_decision_and_writes_nothing(world: Any) -> None:
@@ -166,7 +166,7 @@ def test_a_run_that_is_tried_again_much_later_keeps_its_decision(world: Any) -> 
     second = world.night(2, "good")
     assert world.promote(plan, later=10**6) == first
     assert world.champion() == second.final
-    assert decisions.verify_chain(world.storage, LAYOUT) == 2
+    assert world.chain.verify() == 2
 
 
 def test_stated_figures_are_not_believed(world: Any) -> None:
@@ -186,7 +186,7 @@ def test_weights_that_were_exchanged_are_refused_before_anything_is_decided(worl
     world.storage.put(candidate.weights.key, to_h5(world.models["fair"]))
     with pytest.raises(IntegrityError, match=candidate.weights.sha256):
         world.promote(plan)
-    assert decisions.find_of_run(world.storage, LAYOUT, plan.run) is None
+    assert decisions.find_of_run(world.chain, plan.run) is None
     assert finals(world.storage) == set()
 
 
@@ -206,7 +206,7 @@ def test_a_champion_whose_weights_were_exchanged_is_noticed(world: Any) -> None:
 
 
 def test_a_champion_whose_manifest_was_exchanged_too_is_noticed(world: Any) -> None:
-    """The chain knows the hash of what it released."""
+    """The record carries the hash of the manifest that it released."""
     first = world.night(1, "fair")
     plan, _ = world.train(2, "good")
     body = to_h5(random_weights(1))
@@ -214,7 +214,7 @@ def test_a_champion_whose_manifest_was_exchanged_too_is_noticed(world: Any) -> N
     manifest = json.loads(world.storage.get(LAYOUT.manifest(first.final)).body)
     manifest["weights"]["sha256"] = checkpoints.sha256_of(body)
     world.storage.put(LAYOUT.manifest(first.final), to_json(manifest))
-    with pytest.raises(IntegrityError, match="decision 1 put"):
+    with pytest.raises(IntegrityError, match=rf"{first.final}/manifest\.json has SHA-256"):
         world.promote(plan)
 
 
@@ -224,7 +224,7 @@ def test_a_clock_that_goes_backwards_changes_no_order(world: Any) -> None:
     assert second.created < first.created
     assert (second.sequence, second.champion_before) == (2, first.final)
     assert world.champion() == second.final
-    assert decisions.verify_chain(world.storage, LAYOUT) == 2
+    assert world.chain.verify() == 2
 
 
 def test_of_two_runs_at_once_one_is_first_and_the_other_decides_about_it(world: Any) -> None:
@@ -250,7 +250,7 @@ def test_of_two_runs_at_once_one_is_first_and_the_other_decides_about_it(world: 
     # The same weights: against the champion of the evening they would have won as well.
     assert (loser.outcome, loser.champion_before) == ("kept", winner.final)
     assert world.champion() == winner.final
-    assert decisions.verify_chain(world.storage, LAYOUT) == 3
+    assert world.chain.verify() == 3
 
 
 class MeetingClient:
@@ -286,7 +286,7 @@ def test_two_tries_of_one_run_at_once_make_one_decision(world: Any) -> None:
         thread.join()
 
     assert found[0] == found[1]
-    assert decisions.verify_chain(world.storage, LAYOUT) == 1
+    assert world.chain.verify() == 1
     assert world.champion() == found[0].final
 
 
@@ -299,9 +299,9 @@ def test_many_runs_at_once_leave_one_unbroken_chain(world: Any) -> None:
     for thread in threads:
         thread.join()
 
-    assert decisions.verify_chain(world.storage, LAYOUT) == len(names)
-    assert {decisions.find_of_run(world.storage, LAYOUT, plan.run).sequence for plan in plans} == {1, 2, 3, 4}
-    newest = Decision.model_validate_json(world.storage.get(LAYOUT.decision(4)).body)
+    assert world.chain.verify() == len(names)
+    assert {decisions.find_of_run(world.chain, plan.run).sequence for plan in plans} == {1, 2, 3, 4}
+    newest = world.chain.read(4).decision
     assert world.champion() == newest.champion_after
 
 
@@ -325,5 +325,5 @@ def test_a_summary_is_plain_json(world: Any) -> None:
 
 def test_no_decision_has_been_made_before_the_step_ran(world: Any) -> None:
     plan, _ = world.train(1, "good")
-    assert decisions.find_of_run(world.storage, LAYOUT, plan.run) is None
+    assert decisions.find_of_run(world.chain, plan.run) is None
     assert release.read_champion(world.storage, LAYOUT) is None

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
 
 from mnist_tasks.errors import ConfigurationError, IntegrityError, NotFoundError
-from mnist_tasks.promotion import decisions, release
+from mnist_tasks.promotion import release
 from mnist_tasks.storage import to_json
 from tests.candidates import random_weights, to_h5
 from tests.faults import contents
+from tests.signatures import decision_in
 
 REASON = "the new one reads sevens as ones"
 
@@ -25,7 +25,7 @@ def two(world: Any) -> Any:
 
 
 def final(world: Any, sequence: int) -> str:
-    return str(json.loads(world.storage.get(world.layout.decision(sequence)).body)["final"])
+    return str(world.chain.read(sequence).decision.final)
 
 
 def test_a_rollback_puts_the_earlier_final_into_service(two: Any) -> None:
@@ -35,11 +35,11 @@ def test_a_rollback_puts_the_earlier_final_into_service(two: Any) -> None:
     assert two.champion() == final(two, 1)
     found = release.read_champion(two.storage, two.layout)
     assert (found.reason, found.run, found.decision) == (REASON, "rollback-1", 3)
-    assert decisions.verify_chain(two.storage, two.layout) == 3
+    assert two.chain.verify() == 3
 
 
 def test_a_rollback_measures_the_final_again(two: Any) -> None:
-    first = json.loads(two.storage.get(two.layout.decision(1)).body)
+    first = decision_in(two.storage.get(two.layout.decision(1)).body)
     decision = two.rollback(final(two, 1))
     assert decision.evaluation.accuracy == first["evaluation"]["accuracy"]
     assert decision.dataset_sha256 == first["dataset_sha256"]
@@ -55,7 +55,7 @@ def test_a_rollback_and_back_again_are_two_decisions(two: Any) -> None:
     two.rollback(final(two, 1))
     two.rollback(final(two, 2), slug="rollback-2")
     assert two.champion() == final(two, 2)
-    assert decisions.verify_chain(two.storage, two.layout) == 4
+    assert two.chain.verify() == 4
 
 
 def test_a_second_try_of_a_rollback_changes_nothing(two: Any) -> None:
@@ -73,10 +73,10 @@ def test_a_model_that_was_kept_back_can_be_put_into_service(world: Any) -> None:
 
 
 def test_the_final_in_service_is_no_place_to_go_back_to(two: Any) -> None:
-    before = decisions.verify_chain(two.storage, two.layout)
+    before = two.chain.verify()
     with pytest.raises(ConfigurationError, match="is in service already, since decision 2"):
         two.rollback(final(two, 2))
-    assert decisions.verify_chain(two.storage, two.layout) == before
+    assert two.chain.verify() == before
     assert two.champion() == final(two, 2)
 
 
@@ -116,7 +116,7 @@ def test_a_champion_pointer_that_is_none_is_refused_by_readers(two: Any, body: b
 @pytest.mark.parametrize("body", [b"nonsense", None, "an earlier one", "one from the future"])
 def test_the_chain_puts_the_pointer_right_whatever_it_holds(two: Any, body: Any) -> None:
     right = two.storage.get(two.layout.champion).body
-    earlier = json.loads(two.storage.get(two.layout.decision(1)).body)["champion"]
+    earlier = decision_in(two.storage.get(two.layout.decision(1)).body)["champion"]
     match body:
         case None:
             two.storage.client.delete_object(Bucket=two.storage.bucket, Key=two.layout.champion)
@@ -127,11 +127,11 @@ def test_the_chain_puts_the_pointer_right_whatever_it_holds(two: Any, body: Any)
         case _:
             two.storage.put(two.layout.champion, body)
 
-    release.update_champion(two.storage, two.layout)
+    release.update_champion(two.chain)
 
     assert two.storage.get(two.layout.champion).body == right
 
 
 def test_with_nothing_released_there_is_no_pointer(world: Any) -> None:
-    release.update_champion(world.storage, world.layout)
+    release.update_champion(world.chain)
     assert release.read_champion(world.storage, world.layout) is None
