@@ -1,4 +1,4 @@
-"""What processes in other containers need to know, in a folder that they mount: their environment and the public keys."""
+"""What processes in other containers need to know, in a folder that they mount: environment and public keys."""
 
 from __future__ import annotations
 

@@ -88,7 +88,7 @@ def _start(home: Home, configuration: dict[str, Any], parts: contextlib.ExitStac
     _start_mail(home, chosen, listening.address, parts)
     ledger = Ledger(home.tasks)
     engine, socket = _start_runtime(home, chosen, configuration, ledger, parts)
-    _start_front(home, chosen, listening.address, engine, ledger, parts)
+    _start_front(home, chosen, engine, ledger, parts, address=listening.address)
     process = emulator.start(home, chosen, socket)
     parts.callback(_end_emulator, process)
     # Containers go before the emulator, so that their last words and their exit codes still find it.
@@ -160,7 +160,7 @@ def _runner(home: Home, configuration: dict[str, Any], surroundings: Surrounding
 
 
 def _start_front(
-    home: Home, chosen: Ports, address: str, engine: Engine, ledger: Ledger, parts: contextlib.ExitStack
+    home: Home, chosen: Ports, engine: Engine, ledger: Ledger, parts: contextlib.ExitStack, *, address: str
 ) -> None:
     ecs = Ecs(EmulatorEcs(chosen.emulator), ledger, lambda arn: engine.runs(TASK_LABEL, arn))
     clients = client_factory(f"http://127.0.0.1:{chosen.emulator}")

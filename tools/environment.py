@@ -118,14 +118,14 @@ def _uv_install(venv: Path, locks: list[str]) -> None:
         )
     requirements = [word for lock in locks for word in ("-r", str(ROOT / lock))]
     command = [str(uv), "pip", "install", "--quiet", "--require-hashes", "--python", str(venv / "bin" / "python")]
-    _run([*command, *requirements], extra_environment=_uv_settings())
+    _run([*command, *requirements], extra_environment=uv_settings())
 
 
 def _lock(name: str) -> str:
     return str(ROOT / "requirements" / f"{name}.txt")
 
 
-def _uv_settings() -> dict[str, str]:
+def uv_settings() -> dict[str, str]:
     """The configuration of pip in uv's words; what the user set for uv itself stays."""
     answer = subprocess.run(
         [str(VENV / "bin" / "python"), "-m", "pip", "config", "list"], capture_output=True, text=True, check=False

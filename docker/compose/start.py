@@ -1,6 +1,7 @@
 """Airflow with what the one-machine cloud tells it, as one process: `python -I start.py scheduler --skip-serve-logs`.
 
-The cloud knows only once it runs which keys, roles and tokens it has; it leaves them in a file (localcloud/handover.py).
+The cloud knows only once it runs which keys, roles and tokens it has and
+leaves them in a file (localcloud/handover.py).
 """
 
 from __future__ import annotations
