@@ -57,7 +57,8 @@ def _serve(options: argparse.Namespace) -> int:
     # Only now: what was started would have inherited it.
     signal.pthread_sigmask(signal.SIG_BLOCK, asked_to_stop)
     try:
-        while localcloud.status(options.home).running:
+        # Not whether they answer: a machine that is busy for a while must not cost the tasks that run.
+        while "not running" not in localcloud.status(options.home).parts.values():
             if signal.sigtimedwait(asked_to_stop, LOOK_SECONDS):
                 return 0
     finally:

@@ -125,11 +125,9 @@ def _lock(name: str) -> str:
     return str(ROOT / "requirements" / f"{name}.txt")
 
 
-def uv_settings() -> dict[str, str]:
-    """The configuration of pip in uv's words; what the user set for uv itself stays."""
-    answer = subprocess.run(
-        [str(VENV / "bin" / "python"), "-m", "pip", "config", "list"], capture_output=True, text=True, check=False
-    )
+def uv_settings(python: str = str(VENV / "bin" / "python")) -> dict[str, str]:
+    """The configuration of that interpreter's pip in uv's words; what the user set for uv itself stays."""
+    answer = subprocess.run([python, "-m", "pip", "config", "list"], capture_output=True, text=True, check=False)
     # With every hash pinned, it does not matter which index a file comes from; pip looks into all of them, too.
     settings = {"UV_COMPILE_BYTECODE": "1", "UV_INDEX_STRATEGY": "unsafe-best-match"}
     for line in sorted(answer.stdout.splitlines(), key=_precedence):

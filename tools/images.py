@@ -28,7 +28,7 @@ def main() -> int:
     """Build what is named on the command line, by default all; 1 when a build fails."""
     wanted = sys.argv[1:] or list(TARGETS)
     with tempfile.TemporaryDirectory() as folder:
-        secrets = _secrets(Path(folder), {**os.environ, **uv_settings()})
+        secrets = _secrets(Path(folder), {**os.environ, **uv_settings(sys.executable)})
         for image in wanted:
             if build(image, secrets).returncode:
                 return 1
