@@ -24,6 +24,8 @@ EmailAddress = Annotated[
 S3KeyPart = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=100)]
 LearningRate = Annotated[float, Field(gt=0, le=1)]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+# Never an alias: mnist_tasks.encryption says why. Empty: there is none.
+KeyArn = Annotated[str, StringConstraints(pattern=r"^(arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:key/[A-Za-z0-9-]{1,64})?$")]
 FinalName = Annotated[str, StringConstraints(pattern=r"^mnist_model_\d{8}_\d{6}_final$")]
 # No control characters: it becomes part of an environment, a log and a mail.
 Reason = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]+$", min_length=10, max_length=500)]
@@ -68,6 +70,8 @@ class Settings(Frozen):
 
     bucket: BucketName = Field("contract-management-bucket-bkvww1ps", description="S3 bucket of everything")
     checkpoints_prefix: S3KeyPart = Field("checkpoints", description="key prefix of the checkpoints")
+    checkpoint_key: KeyArn = Field("", description="ARN of the KMS key of candidates' weights and resume states")
+    final_key: KeyArn = Field("", description="ARN of the KMS key of finals' weights")
     cluster: str = Field("mnist", min_length=1, description="ECS cluster")
     task_definition: str = Field("mnist-trainer", min_length=1, description="ECS task definition of the trainer")
     container_name: str = Field("trainer", min_length=1, description="container in that task definition")
@@ -96,6 +100,10 @@ class Settings(Frozen):
         "", pattern=r"^(https?://[^\s<>\"]+)?$", description="address of the Airflow UI, for links"
     )
     schedule: str = Field("0 2 * * *", description="nightly schedule (cron, UTC)")
+    # https://aws.amazon.com/fargate/pricing/ for Linux on x86 in us-east-1; Spot's price moves about its share.
+    price_vcpu_hour: float = Field(0.04048, ge=0, description="US dollars for a vCPU hour on Fargate, on demand")
+    price_gb_hour: float = Field(0.004445, ge=0, description="US dollars for a GB hour of memory, on demand")
+    price_spot_share: float = Field(0.3, ge=0, le=1, description="what Spot costs, as a share of the two prices above")
     signing_keys: str = Field("", description="PEM file with the public keys whose signed decisions are believed")
 
     @classmethod
@@ -293,6 +301,7 @@ class PromotionJob(Frozen):
 class ContainerSettings(Frozen):
     """What a task definition tells its container, whatever its job. Read from `MNIST_<FIELD>` variables."""
 
+    checkpoint_key: KeyArn = Field(min_length=1, description="ARN of the KMS key of weights and resume states")
     time_limit_seconds: int = Field(5400, ge=1, le=86_400, description="then the container ends itself")
 
     @classmethod
@@ -315,6 +324,7 @@ class PromoterSettings(ContainerSettings):
     kms_key: str = Field("", description="the key that encrypts the bucket's objects at rest, by the bucket's own rule")
     signing_key: str = Field(min_length=1, description="ARN of the KMS key that signs decisions")
     earlier_signing_keys: tuple[str, ...] = Field((), description="ARNs of keys that have signed before it")
+    final_key: KeyArn = Field(min_length=1, description="ARN of the KMS key of finals' weights")
     lock_mode: Literal["GOVERNANCE", "COMPLIANCE", ""] = Field("", description="Object Lock of what is written")
     lock_days: int = Field(365, ge=1, le=3650, description="days for which it cannot be removed")
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from mnist_tasks.errors import ConfigurationError, DataError, IntegrityError, MnistError, NotFoundError, is_temporary
 
 if TYPE_CHECKING:
+    from mnist_tasks.encryption import Encryption
     from mnist_tasks.storage import Lock, Storage
 
 PATIENT = {"connect_timeout": 5, "read_timeout": 60, "retries": {"mode": "standard", "total_max_attempts": 6}}
@@ -51,6 +52,17 @@ def open_storage(bucket: str, config: Mapping[str, Any] = PATIENT, *, lock: Lock
     from mnist_tasks.storage import Storage
 
     return Storage(open_client("s3", config), bucket, lock)
+
+
+def open_encryption(checkpoint_key: str, final_key: str = "", *, config: Mapping[str, Any] = PATIENT) -> Encryption:
+    """What weights and resume states are encrypted with; the keys are ARNs, and `config` is botocore's.
+
+    Raises:
+        ConfigurationError: AWS's variables make no client.
+    """
+    from mnist_tasks.encryption import Encryption
+
+    return Encryption(open_client("kms", config), checkpoint_key, final_key)
 
 
 def open_client(service: Literal["s3", "kms"], config: Mapping[str, Any] = PATIENT) -> Any:

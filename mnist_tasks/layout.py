@@ -3,13 +3,16 @@
 ```
 datasets/mnist/<sha256>/mnist.npz                    content-addressed; never overwritten
 datasets/mnist/accepted.json                         statistics of the last data set that passed validation
-checkpoints/mnist_model_YYYYMMDD_HHMMSS/             one candidate: weights, metrics.json, manifest.json (the commit)
+checkpoints/mnist_model_YYYYMMDD_HHMMSS/             one candidate: weights (encrypted), metrics.json, manifest.json
+                                                     (the commit)
 checkpoints/mnist_model_YYYYMMDD_HHMMSS_final/       a promoted copy, and decision.json, which promoted it
 checkpoints/champion.json                            which final is in service
 decisions/00000001.json ...  decisions/head.json     the chain of decisions and the pointer to its newest record
 runs/names/mnist_model_...                           whose candidate that is, or is going to be: the claim of a name
-runs/<run slug>/resume/mnist_model_...               where training goes on if it is killed; gone after the commit
+runs/<run slug>/resume/mnist_model_...               where training goes on if it is killed (encrypted); gone after
+                                                     the commit
 runs/<run slug>/progress/mnist_model_....json        figures so far, for whoever looks on
+runs/<run slug>/attempts/<job>/1.json                each ECS task of a candidate or the promoter: what it took
 runs/<run slug>/...                                  plan, report of one run
 ```
 
@@ -152,3 +155,11 @@ class Layout:
     def progress(self, slug: str, candidate: str) -> str:
         """The figures of `candidate` so far; overwritten while it is trained."""
         return self.run(slug, f"progress/{_checked_candidate(candidate)}.json")
+
+    def attempt(self, slug: str, job: str, generation: int) -> str:
+        """The record of the ECS task number `generation` (from 1) for the job of that name."""
+        return f"{self.attempts(slug)}{job}/{generation}.json"
+
+    def attempts(self, slug: str) -> str:
+        """What the keys of all ECS tasks of a run begin with."""
+        return self.run(slug, "attempts/")

@@ -35,8 +35,9 @@ from airflow.providers.amazon.aws.exceptions import EcsOperatorError
 from airflow.providers.amazon.aws.operators.ecs import EcsRunTaskOperator
 from airflow.sdk import ResumableJobMixin
 from botocore.exceptions import BotoCoreError, ClientError
+from mnist_wiring import LAYOUT, storage
 
-from mnist_tasks import ecs
+from mnist_tasks import attempts, ecs
 from mnist_tasks.errors import TemporaryError
 
 # Keys of the task state, which Airflow's UI shows. Renamed, they would make a deployment forget tasks that run.
@@ -73,6 +74,7 @@ class EcsWorkOperator(ResumableJobMixin, EcsRunTaskOperator):
         self.capacity = capacity
         self.job = job
         self._told = ""
+        self._attempt: attempts.Attempt | None = None
 
     def execute(self, context: Any) -> Mapping[str, Any]:
         """Return once the work is done.
@@ -108,7 +110,7 @@ class EcsWorkOperator(ResumableJobMixin, EcsRunTaskOperator):
 
     def get_job_status(self, external_id: Any, context: Any) -> str:  # noqa: ARG002
         """How far the task of an earlier try is."""
-        self.arn = external_id["arn"]
+        self.arn, self._generation = external_id["arn"], external_id["generation"]
         task = self._describe()
         if task is None or task["desiredStatus"] == _STOPPED:
             # Unknown yet, or still being stopped: no two tasks may do one job at the same time.
@@ -127,7 +129,7 @@ class EcsWorkOperator(ResumableJobMixin, EcsRunTaskOperator):
 
     def poll_until_complete(self, external_id: Any, context: Any) -> None:
         """Wait for the task's end, telling how far it is."""
-        self.arn = external_id["arn"]
+        self.arn, self._generation = external_id["arn"], external_id["generation"]
         with self._stopping_what_is_left(), self._live_log():
             task = self._wait(context["task_state_store"])
         if self.work.result() is not None:
@@ -178,6 +180,7 @@ class EcsWorkOperator(ResumableJobMixin, EcsRunTaskOperator):
         while missing < _TIMES_MISSING:
             with self._patience():
                 task = self._describe()
+                self._record(task)
                 if task is not None and task["lastStatus"] == _STOPPED:
                     return task
                 missing = missing + 1 if task is None else 0
@@ -199,6 +202,15 @@ class EcsWorkOperator(ResumableJobMixin, EcsRunTaskOperator):
             if told is not None and state is not None and told != self._told:
                 state.set(PROGRESS, told)
                 self._told = told
+
+    def _record(self, task: dict[str, Any] | None) -> None:
+        """Keep from when to when it ran: ECS forgets it within the hour. Like the figures, it is worth no work."""
+        with suppress(Exception):
+            name = self.work.job.name
+            attempt = task and attempts.of_task(task, name, self._generation, self.container_name or "")
+            if attempt and attempt != self._attempt:
+                attempts.write(storage(), LAYOUT, self.work.job.run, attempt)
+                self._attempt = attempt
 
     @contextmanager
     def _patience(self) -> Iterator[None]:

@@ -10,7 +10,8 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from mnist_tasks.cli import find, states, terminal
+from mnist_tasks import states
+from mnist_tasks.cli import find, terminal
 from mnist_tasks.cli.place import Place
 from mnist_tasks.plan import Plan
 from mnist_tasks.promotion import decisions

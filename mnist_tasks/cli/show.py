@@ -8,16 +8,16 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from mnist_tasks import report
-from mnist_tasks.cli import states, terminal
+from mnist_tasks import report, states
+from mnist_tasks.cli import terminal
 from mnist_tasks.cli.place import Place
-from mnist_tasks.cli.states import State
 from mnist_tasks.cli.terminal import facts, percent, styled
 from mnist_tasks.plan import Plan, find_plan, read_plan
 from mnist_tasks.promotion import decisions
 from mnist_tasks.promotion.decisions import Decision
 from mnist_tasks.promotion.gates import Gate
 from mnist_tasks.report import ReportData, words
+from mnist_tasks.states import State
 
 
 def show(place: Place, slug: str) -> tuple[dict[str, Any], RenderableType]:
@@ -58,7 +58,7 @@ def decided_view(data: ReportData) -> RenderableType:
         ("champion", decision.champion_after or "none"),
     ]
     return Group(
-        styled(words.headline(data), "bold"),
+        styled(words.headline(data.decision), "bold"),
         styled(f"{words.reason(decision)}\n", ""),
         facts(*_plan(data.plan), *rows),
         "",

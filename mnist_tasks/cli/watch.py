@@ -14,11 +14,12 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 
-from mnist_tasks.cli import states, terminal
+from mnist_tasks import states
+from mnist_tasks.cli import terminal
 from mnist_tasks.cli.place import Place
-from mnist_tasks.cli.states import State
 from mnist_tasks.history import Epoch
 from mnist_tasks.plan import Plan, read_plan
+from mnist_tasks.states import State
 
 _SECONDS = 1.0
 # Longer than an epoch of this model takes anywhere; a container that starts on Fargate may need as long.

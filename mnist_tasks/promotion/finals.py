@@ -104,10 +104,12 @@ def read_vouched(chain: Chain, decision: Decision) -> Manifest:
     """
     name = decision.final or ""
     final = checkpoints.read_known(chain.storage, chain.layout, name, decision.manifest_sha256)
-    if final.weights.sha256 != decision.weights_sha256:
+    found = (final.weights.sha256, final.weights.plaintext_sha256)
+    expected = (decision.ciphertext_sha256, decision.weights_sha256)
+    if found != expected:
         raise IntegrityError(
-            f"{name} has weights with SHA-256 {final.weights.sha256}, but decision {decision.sequence} is about "
-            f"{decision.weights_sha256}",
+            f"{name} has weights with SHA-256 {' and, decrypted, '.join(found)}, but decision {decision.sequence} is "
+            f"about {' and '.join(expected)}",
             mend="restore the final's first version in S3, or roll back to one that is intact (DAG mnist_rollback)",
         )
     return final

@@ -6,6 +6,9 @@ import io
 import re
 from typing import TYPE_CHECKING
 
+import numpy as np
+import numpy.typing as npt
+
 from mnist_tasks.report.plots import COLOURS
 
 if TYPE_CHECKING:
@@ -35,6 +38,15 @@ def to_svg(figure: Figure, name: str) -> str:
     for variable, colour in COLOURS.items():
         svg = svg.replace(colour, f"var(--{variable})")
     return svg
+
+
+def digits_png(images: npt.NDArray[np.uint8]) -> bytes:
+    """Images (n, 28, 28) below each other as one grey PNG, pixel for pixel, dark ink on white as in the plots."""
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.fromarray(255 - images.reshape(-1, images.shape[2])).save(buffer, format="png", optimize=True)
+    return buffer.getvalue()
 
 
 def to_png(figure: Figure) -> bytes:

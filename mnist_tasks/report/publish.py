@@ -12,7 +12,7 @@ from mnist_tasks.notify import Mail
 from mnist_tasks.promotion.chain import Chain
 from mnist_tasks.report.data import collect, read_decision
 from mnist_tasks.report.mail import render_report_mail, render_rollback_mail
-from mnist_tasks.report.pictures import to_png
+from mnist_tasks.report.pictures import digits_png, to_png
 from mnist_tasks.report.render import draw, render_html, to_dict
 from mnist_tasks.storage import Storage, parse, sha256_of, to_json
 
@@ -34,11 +34,15 @@ def publish(chain: Chain, slug: str) -> dict[str, str]:
         IntegrityError: what is stored is not what it has to be.
     """
     storage, data = chain.storage, collect(chain, slug)
-    figures = draw(data, load(storage, chain.layout, data.plan.dataset_sha256).x_test)
+    images = load(storage, chain.layout, data.plan.dataset_sha256).x_test
+    figures = draw(data, images)
     plots = {name: _put_png(storage, data.key(f"plots/{name}.png"), to_png(figure)) for name, figure in figures.items()}
     keys = {"html": data.key("report.html"), "json": data.key("report.json")}
     storage.put(keys["html"], render_html(data, figures).encode(), content_type="text/html; charset=utf-8")
-    storage.put(keys["json"], to_json(to_dict(data, plots)))
+    worst = [mistake.index for mistake in data.evaluation.worst]
+    # For the page in Airflow's UI, which must not read 20 MB to show sixteen digits.
+    digits = _put_png(storage, data.key("plots/digits.png"), digits_png(images[worst])) if worst else None
+    storage.put(keys["json"], to_json(to_dict(data, plots, digits)))
     return keys
 
 

@@ -88,7 +88,7 @@ def facts(data: ReportData) -> dict[str, Any]:
         "plan": data.plan,
         "decision": data.decision,
         "evaluation": data.evaluation,
-        "headline": words.headline(data),
+        "headline": words.headline(data.decision),
         "reason": words.reason(data.decision),
         "mixups": mixups(data.evaluation),
         "reference": reference_figures(data),
@@ -112,14 +112,20 @@ def mixups(evaluation: Evaluation, most: int = 8) -> list[tuple[int, int, int, f
     return sorted(found, key=lambda mixup: (-mixup[2], mixup[:2]))[:most]
 
 
-def to_dict(data: ReportData, plots: Mapping[str, StoredObject]) -> dict[str, Any]:
-    """The report for machines: what the HTML says, as JSON values. `plots`: where the PNGs are, by name."""
+def to_dict(data: ReportData, plots: Mapping[str, StoredObject], digits: StoredObject | None = None) -> dict[str, Any]:
+    """The report for machines: what the HTML says, as JSON values.
+
+    Args:
+        data: The run.
+        plots: Where the PNGs are, by name.
+        digits: Where the images of the worst mistakes are, if there are any.
+    """
     low, high = data.accuracy_interval
     return {
         "version": 1,
         "run": data.plan.run,
         "outcome": data.decision.outcome,
-        "headline": words.headline(data),
+        "headline": words.headline(data.decision),
         "test": {
             "images": data.evaluation.images,
             "accuracy": data.evaluation.accuracy,
@@ -144,5 +150,6 @@ def to_dict(data: ReportData, plots: Mapping[str, StoredObject]) -> dict[str, An
         "final": data.final.model_dump(mode="json") if data.final else None,
         "decision": data.decision.model_dump(mode="json"),
         "plots": {name: plot.model_dump(mode="json") for name, plot in plots.items()},
+        "digits": digits.model_dump(mode="json") if digits else None,
         "repeat": words.repeat_command(data.plan),
     }

@@ -34,17 +34,19 @@ def percent(share: float) -> str:
     return f"{100 * share:.2f}%"
 
 
-def headline(data: ReportData) -> str:
+def headline(decision: Decision) -> str:
     """The outcome as a sentence."""
-    match data.decision.outcome:
-        case "released" if data.decision.champion_before is None:
+    match decision.outcome:
+        case "released" if decision.champion_before is None:
             return "Promoted and released: this model is the first champion."
         case "released":
             return "Promoted and released: this model is the new champion."
         case "kept":
-            return f"Promoted, champion kept: {why_kept(data.decision)}."
+            return f"Promoted, champion kept: {why_kept(decision)}."
+        case "rolled_back":
+            return "Rolled back: an earlier model is the champion again."
         case _:
-            return f"Not promoted: {why_rejected(data.decision)}."
+            return f"Not promoted: {why_rejected(decision)}."
 
 
 def subject(data: ReportData) -> str:

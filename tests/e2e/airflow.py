@@ -12,6 +12,7 @@ from typing import Any
 
 from tools import services
 from tools.laptop import Laptop
+from tools.up import password_file
 
 DAG = "mnist_training"
 DEADLINE_SECONDS = 300.0
@@ -29,10 +30,10 @@ def eventually(look: Callable[[], Any], what: str, seconds: float = DEADLINE_SEC
 class Api:
     """Airflow's REST API as its users call it."""
 
-    def __init__(self, url: str, password: str = "") -> None:
+    def __init__(self, url: str, password: str = "", user: str = "admin") -> None:
         self.url, self.token = url, ""
         if password:
-            self.token = self.post("/auth/token", {"username": "admin", "password": password})["access_token"]
+            self.token = self.post("/auth/token", {"username": user, "password": password})["access_token"]
 
     def get(self, path: str) -> Any:
         return self._call("GET", path)
@@ -77,6 +78,11 @@ class Airflow:
     environment: dict[str, str]
     api: Api
 
+    @property
+    def passwords(self) -> dict[str, str]:
+        """Those that Airflow's simple auth manager has made, by user."""
+        return passwords_of(self.laptop)
+
     def kill(self, part: str) -> None:
         """As the loss of its host would end it."""
         found = services.read(self.laptop.home)
@@ -89,13 +95,18 @@ class Airflow:
         services.start(self.laptop, **self.environment)
 
 
+def passwords_of(laptop: Laptop) -> dict[str, str]:
+    """Of the users of this home, once the API server has started."""
+    passwords: dict[str, str] = json.loads(password_file(laptop.home).read_text())
+    return passwords
+
+
 @contextmanager
 def started(laptop: Laptop, **environment: str) -> Iterator[Airflow]:
     """Airflow with the DAG in its database."""
     running = services.start(laptop, **environment)
     try:
-        passwords = json.loads((laptop.home / "simple_auth_manager_passwords.json.generated").read_text())
-        api = Api(running.url, passwords["admin"])
+        api = Api(running.url, passwords_of(laptop)["admin"])
         eventually(lambda: any(dag["dag_id"] == DAG for dag in api.get("/api/v2/dags")["dags"]), "the DAG, parsed")
         yield Airflow(laptop, environment, api)
     finally:

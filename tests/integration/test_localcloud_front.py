@@ -10,8 +10,9 @@ import json
 import os
 import socket
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,13 @@ from botocore.exceptions import ClientError
 
 import localcloud
 from tests.ecs_tasks import poll
+from tests.signed import signed
 
 TARGET = "AmazonEC2ContainerServiceV20141113."
 MEGABYTE = 1 << 20
+
+# `sign("s3", "PUT", "/bucket/key")`: the headers of such a request.
+Sign = Callable[..., dict[str, str]]
 
 
 @pytest.fixture
@@ -36,6 +41,18 @@ def bucket(aws: Callable[[str], Any]) -> str:
 def address(cloud: localcloud.Cloud) -> tuple[str, int]:
     host, _, port = cloud.environment["AWS_ENDPOINT_URL"].rpartition("/")[2].partition(":")
     return host, int(port)
+
+
+@pytest.fixture
+def sign(cloud: localcloud.Cloud) -> Sign:
+    return partial(signed, cloud)
+
+
+def head(line: str, address: tuple[str, int], headers: Mapping[str, str]) -> bytes:
+    """A request's head as it travels."""
+    host, port = address
+    lines = [f"{line} HTTP/1.1", f"Host: {host}:{port}", *(f"{name}: {value}" for name, value in headers.items())]
+    return "\r\n".join([*lines, "", ""]).encode()
 
 
 @pytest.fixture
@@ -70,27 +87,30 @@ def test_a_stream_without_a_known_length_of_its_parts_arrives_whole(aws: Callabl
 
 
 def test_chunked_transfer_encoding_arrives_whole_and_the_connection_goes_on(
-    connection: http.client.HTTPConnection, bucket: str
+    connection: http.client.HTTPConnection, bucket: str, sign: Sign
 ) -> None:
     pieces = [os.urandom(size) for size in (1, 100_000, 7)]
 
-    connection.request("PUT", f"/{bucket}/k", body=iter(pieces), encode_chunked=True)
+    chunked = {**sign("s3", "PUT", f"/{bucket}/k"), "Transfer-Encoding": "chunked"}
+    connection.request("PUT", f"/{bucket}/k", body=iter(pieces), headers=chunked, encode_chunked=True)
     assert connection.getresponse().read() is not None
     first = connection.sock
-    connection.request("GET", f"/{bucket}/k")
+    connection.request("GET", f"/{bucket}/k", headers=sign("s3", "GET", f"/{bucket}/k"))
 
     assert connection.getresponse().read() == b"".join(pieces)
     assert connection.sock is first
 
 
 def test_a_client_that_expects_100_continue_gets_it_before_it_sends_the_body(
-    address: tuple[str, int], bucket: str
+    address: tuple[str, int], bucket: str, sign: Sign
 ) -> None:
-    for target in ("", f"X-Amz-Target: {TARGET}DescribeTasks\r\n"):
+    requests = (
+        (f"PUT /{bucket}/k", sign("s3", "PUT", f"/{bucket}/k")),
+        ("POST /", sign("ecs", "POST", "/", {"X-Amz-Target": f"{TARGET}DescribeTasks"})),
+    )
+    for line, headers in requests:
         with socket.create_connection(address, timeout=20) as client:
-            line = "POST /" if target else f"PUT /{bucket}/k"
-            head = f"{line} HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nExpect: 100-continue\r\n{target}\r\n"
-            client.sendall(head.encode())
+            client.sendall(head(line, address, {**headers, "Content-Length": "2", "Expect": "100-continue"}))
             assert client.recv(1000).startswith(b"HTTP/1.1 100")
             client.sendall(b"{}")
             assert client.recv(1000).startswith(b"HTTP/1.1 200")
@@ -108,17 +128,19 @@ def test_conditions_and_ranges_reach_the_emulator(aws: Callable[[str], Any], buc
 
 
 def test_one_connection_serves_requests_of_both_kinds_in_turn(
-    connection: http.client.HTTPConnection, bucket: str
+    connection: http.client.HTTPConnection, bucket: str, sign: Sign
 ) -> None:
-    ecs = {"X-Amz-Target": f"{TARGET}ListTasks", "Content-Type": "application/x-amz-json-1.1"}
+    target = {"X-Amz-Target": f"{TARGET}ListTasks", "Content-Type": "application/x-amz-json-1.1"}
+    ecs = sign("ecs", "POST", "/", target)
     connection.connect()
     used = connection.sock
     for number in range(5):
-        connection.request("PUT", f"/{bucket}/{number}", body=b"x" * number)
+        path = f"/{bucket}/{number}"
+        connection.request("PUT", path, body=b"x" * number, headers=sign("s3", "PUT", path))
         assert connection.getresponse().read() is not None
         connection.request("POST", "/", body=b'{"cluster": "mnist"}', headers=ecs)
         assert "taskArns" in json.loads(connection.getresponse().read())
-        connection.request("HEAD", f"/{bucket}/{number}")
+        connection.request("HEAD", path, headers=sign("s3", "HEAD", path))
         answer = connection.getresponse()
         assert (answer.status, answer.getheader("Content-Length"), answer.read()) == (200, str(number), b"")
     assert connection.sock is used
@@ -170,10 +192,12 @@ def test_a_closed_connection_leaves_no_thread_and_no_open_file(
     poll(held, lambda now: all(count < 10 + old for count, old in zip(now, before, strict=True)))
 
 
-def test_a_client_that_closes_its_sending_side_still_gets_an_answer_of_the_fronts(address: tuple[str, int]) -> None:
-    request = f'POST / HTTP/1.1\r\nX-Amz-Target: {TARGET}ListTasks\r\nContent-Length: 20\r\n\r\n{{"cluster": "mnist"}}'
+def test_a_client_that_closes_its_sending_side_still_gets_an_answer_of_the_fronts(
+    address: tuple[str, int], sign: Sign
+) -> None:
+    headers = sign("ecs", "POST", "/", {"X-Amz-Target": f"{TARGET}ListTasks"})
     with socket.create_connection(address, timeout=20) as client:
-        client.sendall(request.encode())
+        client.sendall(head("POST /", address, {**headers, "Content-Length": "20"}) + b'{"cluster": "mnist"}')
         client.shutdown(socket.SHUT_WR)
 
         assert b'"taskArns"' in client.makefile("rb").read()

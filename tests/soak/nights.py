@@ -161,7 +161,7 @@ class Steps:
         name: str = "",
     ) -> Ending:
         """The step until Airflow would not try again, with what it and its container took."""
-        container.leave(self._place.containers, None)
+        container.leave(self._place.containers, None, self._moment)
         step = Step(self._run, task_id, arguments, mapped, ended)
         with tempfile.TemporaryDirectory(dir=self._place.folder) as folder:
             started, before = time.monotonic(), _children_cpu()

@@ -1,6 +1,7 @@
-"""The training container, with a wire in between: `python -m tests.sweep.container` in place of `mnist_tasks.training`.
+"""Both containers, with a wire in between: `python -m tests.sweep.container training|promotion` in place of theirs.
 
-`SWEEP_FOLDER` is where the sweep leaves a fault for the next container, and where containers keep their journals.
+`SWEEP_FOLDER` is where the sweep leaves a fault for the next container and the time that it is in there, and where
+containers keep their journals.
 """
 
 from __future__ import annotations
@@ -8,20 +9,21 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 
-from mnist_tasks.training import __main__ as training
-from mnist_tasks.training import telling
+from tests.sweep.clock import stopped_clock
 from tests.sweep.faults import Fault, Journal, Wire
 
-FAULT = "fault.json"
+FAULT, NOW = "fault.json", "now"
 
 
-def leave(folder: Path, fault: Fault | None) -> None:
-    """Empty the folder, and leave `fault` to the first container that comes."""
+def leave(folder: Path, fault: Fault | None, now: datetime) -> None:
+    """Empty the folder, and leave `fault` to the first container that comes; for all of them it is `now`."""
     folder.mkdir(exist_ok=True)
     for path in folder.iterdir():
         path.unlink()
+    (folder / NOW).write_text(now.isoformat())
     if fault:
         (folder / FAULT).write_text(fault.to_json())
 
@@ -32,7 +34,7 @@ def journals(folder: Path) -> list[Journal]:
 
 
 def main() -> int:
-    """Take the fault, if there is one, and train."""
+    """Take the fault, if there is one, and do what the image is for."""
     folder = Path(os.environ["SWEEP_FOLDER"])
     taken = folder / f"taken-{os.getpid()}.json"
     fault = None
@@ -40,6 +42,21 @@ def main() -> int:
         (folder / FAULT).rename(taken)
         fault = Fault.from_json(taken.read_text())
     Wire(Journal(folder / f"calls-{os.getpid()}.jsonl"), fault).install()
+    now = datetime.fromisoformat((folder / NOW).read_text())
+    return _promote(now) if sys.argv[1] == "promotion" else _train()
+
+
+def _promote(now: datetime) -> int:
+    from mnist_tasks.promotion import __main__ as promotion
+
+    promotion.datetime = stopped_clock(now)  # type: ignore[attr-defined]
+    return promotion.main(sys.argv[2:], os.environ)
+
+
+def _train() -> int:
+    from mnist_tasks.training import __main__ as training
+    from mnist_tasks.training import telling
+
     # Every point is told, however fast they come: how many calls there are must not depend on the clock.
     telling._SECONDS_BETWEEN_PUTS = 0
     return training.main(os.environ)

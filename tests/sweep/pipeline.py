@@ -17,34 +17,27 @@ from typing import Any
 
 import localcloud
 from tests.container import ROOT
+from tests.sweep.clock import stopped_clock
 from tests.sweep.faults import Wire
 from tests.tries import FileState
 
-BUCKET = "sweep"
+# The stack's own: no role reaches another one.
+BUCKET = "contract-management-bucket-bkvww1ps"
 # Short enough for a point to take seconds; both are only how often somebody looks.
 _POLL_SECONDS = 0.3
 
 
 def environment(cloud: localcloud.Cloud, home: Path, dataset: Path) -> dict[str, str]:
-    """What Airflow's processes have in their environment, beside that of this process."""
-    aws = cloud.client_arguments
-    connections = {
-        "aws_default": {
-            "conn_type": "aws",
-            "login": aws["aws_access_key_id"],
-            "password": aws["aws_secret_access_key"],
-            "extra": {"region_name": aws["region_name"], "endpoint_url": aws["endpoint_url"]},
-        },
-        "smtp_default": {
-            "conn_type": "smtp",
-            "host": cloud.environment["SMTP_HOST"],
-            "port": int(cloud.environment["SMTP_PORT"]),
-            "extra": {"disable_ssl": True, "disable_tls": True, "timeout": 10},
-        },
+    """What Airflow's processes have in their environment, beside that of this process: the worker's role, among it."""
+    smtp = {
+        "conn_type": "smtp",
+        "host": cloud.environment["SMTP_HOST"],
+        "port": int(cloud.environment["SMTP_PORT"]),
+        "extra": {"disable_ssl": True, "disable_tls": True, "timeout": 10},
     }
     return {
-        **cloud.environment,
-        **{f"AIRFLOW_CONN_{name.upper()}": json.dumps(value) for name, value in connections.items()},
+        **cloud.as_role("worker"),
+        "AIRFLOW_CONN_SMTP_DEFAULT": json.dumps(smtp),
         "AIRFLOW_HOME": str(home),
         "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "dags"),
         "AIRFLOW__CORE__PLUGINS_FOLDER": str(ROOT / "plugins"),
@@ -102,7 +95,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Step:
-    """One task of a run: `arguments` are what the steps before it returned, `mapped` what `train` is expanded with.
+    """One task of a run: `arguments` are what the steps before it returned, `mapped` the job of `train`.
 
     `ended` is what the run's other tasks ended in: task, map index, state, and the cause that they left.
     """
@@ -117,7 +110,7 @@ class Step:
     def task(self) -> Any:
         """The DAG's own task."""
         task = dags()[self.run.dag_id].get_task(self.task_id)
-        return task if self.mapped is None else task.unmap(dict(self.mapped))
+        return task if self.mapped is None else task.unmap({"job": dict(self.mapped)})
 
 
 @dataclass
@@ -225,17 +218,6 @@ def _call(task: Any, arguments: tuple[Any, ...], context: dict[str, Any], now: d
     function.__globals__["datetime"] = mnist_wiring.datetime = stopped_clock(now)
     wanted = {name: context[name] for name in signature(function).parameters if name in context}
     return function(*arguments, **wanted)
-
-
-def stopped_clock(now: datetime) -> Any:
-    """`datetime`, in a world where it is always `now`."""
-
-    class Clock(datetime):
-        @classmethod
-        def now(cls, tz: Any = None) -> datetime:
-            return now.astimezone(tz)
-
-    return Clock
 
 
 def _failure(task: Any, error: Exception, instance: TaskInstance, context: dict[str, Any]) -> Ending:

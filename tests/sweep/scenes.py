@@ -46,7 +46,8 @@ class Scene:
     `after` names the scene in whose end it starts; None is an empty bucket. `arguments` are what the step is called
     with; `candidate` is the plan, and the place in it, that `train` gets its request from; `failed` the scene whose
     failure a mail is about. A scene that is not `swept` only builds what others need. `own_run` gives each point a run
-    of its own, because what ECS knows of a run cannot be wiped out: its plan is made just before.
+    of its own, because what ECS knows of a run cannot be wiped out: its plan is made just before. Other scenes `on_ecs`
+    start each time with the next generation of their task, which ECS does not know yet either.
     """
 
     name: str
@@ -59,6 +60,11 @@ class Scene:
     failed: str | None = None
     swept: bool = True
     own_run: bool = False
+
+    @property
+    def on_ecs(self) -> bool:
+        """Whether a container does it."""
+        return self.task_id in {"train", "promote", "rollback"}
 
     @property
     def moment(self) -> datetime:

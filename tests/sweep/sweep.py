@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import localcloud
-from localcloud.images import TRAINER_IMAGE, Image
+from localcloud.images import PROMOTER_IMAGE, TRAINER_IMAGE, Image
 from mnist_tasks.layout import run_slug
 from tests.sweep import container, pipeline, scenes, tries
 from tests.sweep.faults import Call
@@ -106,10 +106,13 @@ class Stage:
             run = replace(run, run_id=f"{run.run_id} {os.getpid()} {self.runs}")
             endings = endings | self._plan(scene, run)
         slug = run_slug(run.dag_id, run.run_id)
-        container.leave(self.containers, point.fault if point and point.process == CONTAINER else None)
+        container.leave(self.containers, point.fault if point and point.process == CONTAINER else None, scene.moment)
+        if scene.on_ecs:
+            tries.pretend_refused(folder, generation=self.runs)
+        known = {task["taskArn"] for task in self.account.tasks(slug)} if scene.on_ecs else set()
         fault = point.fault if point and point.process == WORKER else None
         ended = tries.run(scene.step(endings, run), scene.moment, folder, fault)
-        tasks = self._tasks(scene, slug)
+        tasks = self._tasks(scene, slug, known)
         names = Names.of(ended.moments, **({"run_id": run.run_id, "slug": slug} if scene.own_run else {}))
         after = self.account.snapshot()
         found = trace(after, self.account.mails(), tasks, ended.ending, names)
@@ -124,11 +127,11 @@ class Stage:
         with self._temporary_folder() as folder:
             return {plan.name: tries.run(plan.step(self.endings, run), plan.moment, folder).ending}
 
-    def _tasks(self, scene: Scene, slug: str) -> list[dict[str, Any]]:
+    def _tasks(self, scene: Scene, slug: str, known: set[str]) -> list[dict[str, Any]]:
         """Those of this scene; what has not ended by itself after a while counts as left running, and is stopped."""
-        if not scene.own_run:
+        if not scene.on_ecs:
             return []
-        tasks = settled(self.account, slug)
+        tasks = [task for task in settled(self.account, slug) if task["taskArn"] not in known]
         self.account.stop(task for task in tasks if task["lastStatus"] != "STOPPED")
         return tasks
 
@@ -158,7 +161,7 @@ def all_points(stage: Stage, names: set[str]) -> list[Point]:
         for scene in scenes.SCENES
         if scene.name in names
         for process, calls in stage.undisturbed[scene.name].calls.items()
-        if process == WORKER or scene.own_run
+        if process == WORKER or scene.on_ecs
         for point in points(scene.name, process, calls)
     ]
 
@@ -184,16 +187,17 @@ def enter(stage: Stage, dataset: Path) -> None:
 
 def _up(home: Path) -> localcloud.Cloud:
     images = localcloud.default_images()
-    trainer = images[TRAINER_IMAGE]
-    images[TRAINER_IMAGE] = Image(
-        entrypoint=("python", "-m", "tests.sweep.container"),
-        environment={**trainer.environment, "SWEEP_FOLDER": str(home / "containers")},
-    )
+    environment = {**images[TRAINER_IMAGE].environment, "SWEEP_FOLDER": str(home / "containers")}
+    for name, what in ((TRAINER_IMAGE, "training"), (PROMOTER_IMAGE, "promotion")):
+        images[name] = Image(entrypoint=("python", "-m", "tests.sweep.container", what), environment=environment)
     return localcloud.up(home / "cloud", images)
 
 
 def strike_all(made: Sequence[Stage], chosen: Sequence[Point], dataset: Path) -> Iterator[Result]:
-    """Strike the points, with a process for each account; results come as they are ready. The first one is built."""
+    """Strike the points, with a process for each account; results come as they are ready. The first one is built.
+
+    Each account builds its own scenes: what another one's keys have signed means nothing in it.
+    """
     if len(made) == 1:
         yield from map(made[0].strike, chosen)
         return
@@ -201,18 +205,21 @@ def strike_all(made: Sequence[Stage], chosen: Sequence[Point], dataset: Path) ->
     free = context.SimpleQueue()
     for stage in made:
         free.put(stage.folder)
-        stage.snapshots, stage.endings, stage.undisturbed = made[0].snapshots, made[0].endings, made[0].undisturbed
     by_folder = {stage.folder: stage for stage in made}
-    with context.Pool(len(made), _become_worker, (by_folder, free, dataset)) as pool:
+    names = {point.scene for point in chosen}
+    with context.Pool(len(made), _become_worker, (by_folder, free, dataset, names)) as pool:
         yield from pool.imap_unordered(_strike, chosen)
 
 
 _own: list[Stage] = []
 
 
-def _become_worker(by_folder: Mapping[Path, Stage], free: Any, dataset: Path) -> None:
-    _own.append(by_folder[free.get()])
-    enter(_own[0], dataset)
+def _become_worker(by_folder: Mapping[Path, Stage], free: Any, dataset: Path, names: set[str]) -> None:
+    stage = by_folder[free.get()]
+    enter(stage, dataset)
+    if not stage.undisturbed:
+        stage.build(names)
+    _own.append(stage)
 
 
 def _strike(point: Point) -> Result:

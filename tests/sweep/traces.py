@@ -7,6 +7,7 @@ out are the few things that cannot be the same twice, each by its exact place (`
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import re
@@ -23,12 +24,17 @@ from tests.sweep.world import Snapshot
 NORMALISED = (
     "the moment of a try, where it stands in an object or mail: each try has one of its own, to the second exact",
     "a SHA-256 that is that of another object in the bucket: it is read as that object's name, and compared there",
+    (
+        "a ciphertext, of which there are never two the same: what it holds and what it is bound to, which opening it "
+        "with the production code tells"
+    ),
     "the id and the slug of a training's run: each point has a run of its own",
     (
         "of a candidate's manifest, metrics.json and progress: `seconds`, `peak_memory_mb`, `peak_mb` (measured), "
         "`created`, `updated` (the container's clock), `resumed_after` (it says that training was interrupted), and "
         "the size of metrics.json, which holds them"
     ),
+    "the signature of a decision: ECDSA draws a number at random for each; what is signed is compared",
     "where a try of `download` found the data set: at its source, or in S3, where an earlier try had put it",
     "whether this try is the one that sent the mail, which is what the steps that mail return",
     "the boundaries between the parts of a mail, which the standard library draws at random",
@@ -36,6 +42,7 @@ NORMALISED = (
 GOOD = ("same", "repeated_mail_same_message_id")
 _MEASURED = {"seconds", "peak_memory_mb", "peak_mb", "created", "updated", "resumed_after"}
 _OF_TRAINING = re.compile(r"(checkpoints/mnist_model_\d{8}_\d{6}/(manifest|metrics)\.json|runs/[^/]+/progress/.*)")
+_SIGNED = re.compile(r"decisions/\d+\.json|checkpoints/mnist_model_\d{8}_\d{6}_final/decision\.json")
 _SOURCE = re.compile(r"(?<='source': )'[^']*'")
 _HASH = re.compile(r"\b[0-9a-f]{64}\b")
 
@@ -92,7 +99,7 @@ def trace(
     by_hash = {stored.sha256: key for key, stored in snapshot.items()}
     objects = {}
     for key, stored in snapshot.items():
-        content = _content(key, stored.body, by_hash, names)
+        content = names.read(stored.opened) or _content(key, stored.body, by_hash, names)
         objects[names.read(key)] = f"{content} {stored.content_type} {dict(stored.tags)}"
     return Trace(
         objects,
@@ -109,6 +116,8 @@ def _content(key: str, body: bytes, by_hash: Mapping[str, str], names: Names) ->
         return hashlib.sha256(body).hexdigest()
     if _OF_TRAINING.fullmatch(key):
         text = json.dumps(_without_measurements(json.loads(text)), sort_keys=True)
+    if _SIGNED.fullmatch(key):
+        text = base64.b64decode(json.loads(text)["payload"]).decode()
     return _read(text, by_hash, names)
 
 

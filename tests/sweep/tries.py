@@ -33,6 +33,11 @@ class Ended:
     moments: tuple[datetime, ...] = field(default=())
 
 
+def pretend_refused(folder: Path, generation: int) -> None:
+    """Make a step's first task one of the generation after this one."""
+    FileState(folder / "task-state.json").set("refused", generation)
+
+
 def run(step: Step, now: datetime, folder: Path, fault: Fault | None = None) -> Ended:
     """Try until Airflow would not try again; `fault` strikes the first try. `folder` is new and this step's own."""
     first = Journal(folder / "calls-1.jsonl")

@@ -9,10 +9,10 @@ from rich.console import Console
 from mnist_tasks import errors
 from mnist_tasks.cli import service, show, terminal, watch
 from mnist_tasks.cli.group import EXIT_STATUS, status_of
-from mnist_tasks.cli.states import State, last_news
 from mnist_tasks.history import History, Running
 from mnist_tasks.progress import Progress
 from mnist_tasks.promotion.chain import Head, Link
+from mnist_tasks.states import State, last_news
 from tests.decided_run import FIRST, KEPT, NOW, REJECTED, RELEASED, WORSE, decided_run, rollback
 
 LONG = decided_run(run_id="manual__" + "a-very-long-run-id-of-a-person-" * 5, champion_wrong=range(80), candidates=16)
@@ -33,7 +33,7 @@ def state(epochs=0, *, start=HISTORY.start, committed=False, number=0):
         history = History(epochs=HISTORY.epochs[:epochs], start=start, seconds=1.5 * epochs, peak_memory_mb=1)
     if start is not None:
         told = Progress(job=PLAN.jobs[number], updated=NOW, start=start, history=history)
-    return State(PLAN.jobs[number], told, committed)
+    return State(PLAN.jobs[number], told, KEPT.manifests[number] if committed else None)
 
 
 def state_of_first_epoch(images):

@@ -35,7 +35,7 @@ def test_the_subject_tells_the_outcome(data: ReportData, subject: str) -> None:
 
 @pytest.mark.parametrize(("data", "headline"), HEADLINES)
 def test_the_headline_tells_the_outcome_as_a_sentence(data: ReportData, headline: str) -> None:
-    assert words.headline(data) == headline
+    assert words.headline(data.decision) == headline
 
 
 def test_several_failed_gates_are_counted_beside_the_first() -> None:

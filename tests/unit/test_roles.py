@@ -27,6 +27,13 @@ DIFFERENT = {
     "WorkerRole: StartTasks",
     "WorkerRole: WatchAndStopTasks",
     "WorkerRole: FindTasks",
+    "TrainerRole: EncryptCandidates",
+    "PromoterRole: DecryptCandidates",
+    "PromoterRole: EncryptFinals",
+    "ReaderRole: DecryptCandidates",
+    "ReaderRole: DecryptFinals",
+    "CheckpointKey: OnlyForItsPurpose",
+    "FinalKey: OnlyForItsPurpose",
 }
 
 
@@ -62,6 +69,22 @@ def test_not_even_an_administrator_writes_or_removes_what_was_decided(key: str, 
     policies = Policies([EVERYTHING], resource=AWS.resource_policy(BUCKET))
 
     assert evaluate(Request(ADMINISTRATOR, action, f"{BUCKET}/{key}", TLS), policies) is Decision.DENIED
+
+
+@pytest.mark.parametrize(
+    ("key", "action", "context"),
+    [
+        ("SigningKey", "kms:Sign", {}),
+        ("FinalKey", "kms:GenerateDataKey", {"kms:EncryptionContext:purpose": "final"}),
+        ("FinalKey", "kms:Decrypt", {"kms:EncryptionContext:purpose": "weights"}),
+        ("CheckpointKey", "kms:Decrypt", {}),
+    ],
+)
+def test_not_even_an_administrator_signs_or_makes_finals(key: str, action: str, context: dict[str, str]) -> None:
+    policies = Policies([EVERYTHING], resource=AWS.resource_policy(AWS.arn(key)))
+
+    assert evaluate(Request(ADMINISTRATOR, action, AWS.arn(key), context), policies) is Decision.DENIED
+    assert evaluate(Request(ADMINISTRATOR, "kms:DescribeKey", AWS.arn(key)), policies) is Decision.ALLOWED
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+from base64 import b64encode
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -105,6 +107,14 @@ def test_a_hash_is_read_as_the_object_that_it_is_of() -> None:
     assert compare(chain(FIRST), wrong).word == "lost"
 
 
+def test_of_a_ciphertext_counts_what_it_holds_and_is_bound_to() -> None:
+    def at(body: bytes, opened: str) -> Trace:
+        return left(weights=replace(stored(body), opened=opened))
+
+    assert compare(at(b"one ciphertext", "weights"), at(b"another one", "weights")).word == "same"
+    assert compare(at(b"one ciphertext", "weights"), at(b"one ciphertext", "other weights")).word == "lost"
+
+
 def test_measured_values_are_left_out_of_training_records_and_of_nothing_else() -> None:
     def at(key: str, seconds: float) -> Trace:
         return left(**{key: stored(json.dumps({"seconds": seconds, "loss": 0.5}).encode())})
@@ -120,3 +130,15 @@ def test_calls_that_repeat_themselves_are_struck_at_three_of_them() -> None:
     struck = {point.call for point in points("train", "worker", calls)}
 
     assert struck == {calls[0], calls[1], calls[4], calls[6]}
+
+
+def signed(payload: bytes, signature: str) -> Object:
+    envelope = {"payload": b64encode(payload).decode(), "signatures": [{"keyid": "k", "sig": signature}]}
+    return stored(json.dumps(envelope).encode())
+
+
+def test_of_a_signed_decision_what_is_signed_counts() -> None:
+    key, reference = "decisions/00000001.json", signed(b"released", "one")
+
+    assert compare(left(**{key: reference}), left(**{key: signed(b"released", "two")})).word == "same"
+    assert compare(left(**{key: reference}), left(**{key: signed(b"rejected", "one")})).word == "lost"

@@ -100,7 +100,8 @@ class Template:
     def _name(self, name: str) -> str:
         resource = self.body["Resources"][name]
         own = resource["Properties"].get(_NAMES.get(resource["Type"], ""))
-        return str(self._resolve(own)) if own else f"mnist-{name}"
+        # CloudFormation, too, makes a name of the stack's, the logical one and something random.
+        return str(self._resolve(own)) if own else f"{PSEUDO['AWS::StackName']}-{name}-1A2B3C4D5E6F"
 
     def _resolve(self, value: Any) -> Any:
         if isinstance(value, list):

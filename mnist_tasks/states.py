@@ -1,4 +1,4 @@
-"""How far the candidates of a run are, for runs that have not come to a decision."""
+"""How far the candidates of a run are: what they told while they trained, and what they have committed."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from mnist_tasks import checkpoints, progress
+from mnist_tasks.checkpoints import Manifest
 from mnist_tasks.config import TrainingJob
 from mnist_tasks.dataset import SHAPES
 from mnist_tasks.history import Epoch, Running
@@ -18,11 +19,16 @@ from mnist_tasks.storage import Storage
 
 @dataclass(frozen=True)
 class State:
-    """One candidate: what its training told last, and whether it is committed (its manifest says so, nothing else)."""
+    """One candidate: what its training told last, and its manifest once it is committed."""
 
     job: TrainingJob
     progress: Progress | None
-    committed: bool
+    manifest: Manifest | None
+
+    @property
+    def committed(self) -> bool:
+        """Whether the candidate is there: its manifest says so, nothing else."""
+        return self.manifest is not None
 
     @property
     def epochs_done(self) -> int:
@@ -44,7 +50,7 @@ class State:
         if self.committed:
             return 1.0
         newest = self.newest
-        begun = newest.images / _training_images(self.job) if isinstance(newest, Running) else 0.0
+        begun = newest.images / training_images(self.job) if isinstance(newest, Running) else 0.0
         return min(1.0, (self.epochs_done + begun) / self.job.epochs)
 
     def remaining(self, now: datetime) -> timedelta | None:
@@ -66,7 +72,8 @@ class State:
         }
 
 
-def _training_images(job: TrainingJob) -> int:
+def training_images(job: TrainingJob) -> int:
+    """How many images an epoch of this job has."""
     return SHAPES["x_train"][0] - job.validation_images
 
 
@@ -80,7 +87,7 @@ def read_states(storage: Storage, layout: Layout, plan: Plan) -> tuple[State, ..
         State(
             job=job,
             progress=progress.find(storage, layout, plan.run, job.candidate),
-            committed=checkpoints.find(storage, layout, job.candidate) is not None,
+            manifest=checkpoints.find(storage, layout, job.candidate),
         )
         for job in plan.jobs
     )

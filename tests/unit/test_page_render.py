@@ -1,0 +1,226 @@
+"""The page without servers: its states, words and plots, and that what a person typed stays text."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from datetime import timedelta
+from xml.etree import ElementTree
+
+import pytest
+
+from mnist_tasks.attempts import Attempt
+from mnist_tasks.errors import IntegrityError, TemporaryError
+from mnist_tasks.history import History
+from mnist_tasks.page import charts, render, texts
+from mnist_tasks.page.cost import Prices, cost_of
+from mnist_tasks.page.data import AirflowRun, Move, Overview, RunLine, RunView
+from mnist_tasks.page.found import Found
+from mnist_tasks.page.verification import Verified
+from mnist_tasks.progress import Progress
+from mnist_tasks.states import State
+from tests.decided_run import FIRST, KEPT, NOW, REJECTED, RELEASED, decided_run, rollback
+
+PRICES = Prices(0.04048, 0.004445, 0.3)
+HOSTILE = '"><script>alert(1)</script>\x1b[2J'
+AGREE = Verified(True, "signed", "It is.")
+
+
+def states_of(data, *, epochs=None, committed=True):
+    return tuple(state_of(data, job, epochs, committed) for job in data.plan.jobs)
+
+
+def state_of(data, job, epochs, committed):
+    history = data.histories[job.candidate]
+    if epochs is not None:
+        history = History(epochs=history.epochs[:epochs], seconds=1.5 * epochs, peak_memory_mb=1) if epochs else None
+    told = Progress(job=job, updated=NOW, start=FIRST.histories[FIRST.best.name].start, history=history)
+    manifest = next(manifest for manifest in data.manifests if manifest.name == job.candidate)
+    return State(job, told, manifest if committed else None)
+
+
+def view_of(data=KEPT, *, state="success", **changes):
+    """A decided run, or what `changes` leave of it."""
+    attempts = [
+        Attempt(
+            job=job.candidate,
+            generation=1,
+            capacity="FARGATE_SPOT",
+            vcpus=1,
+            memory_gb=2,
+            started=NOW,
+            stopped=NOW + timedelta(minutes=2),
+            exit_code=0,
+        )
+        for job in data.plan.jobs
+    ]
+    view = RunView(
+        run=AirflowRun(data.plan.dag_id, data.plan.run_id, state, user="admin"),
+        now=NOW,
+        plan=Found(data.plan),
+        states=Found(states_of(data)),
+        decision=Found(data.decision),
+        validation=Found(data.validation),
+        published=Found(),
+        cost=Found(cost_of(attempts, PRICES, NOW)),
+        verified=AGREE if data.final else None,
+    )
+    return replace(view, **changes)
+
+
+def open_view(epochs, data=KEPT, **changes):
+    """A run that trains, so many epochs far."""
+    states = Found(states_of(data, epochs=epochs, committed=False))
+    return view_of(data, state="running", decision=Found(), states=states, cost=Found(), verified=None, **changes)
+
+
+def unplanned(state):
+    return view_of(state=state, decision=Found(), plan=Found(), states=Found(), cost=Found(), verified=None)
+
+
+def overview_of(view, decisions=(), runs=()):
+    moves = tuple(Move(decision, None, AGREE if decision.final else None) for decision in decisions)
+    return Overview(now=NOW, moves=moves, trouble=Found(), newest=view, runs=tuple(runs))
+
+
+def heading(html):
+    return re.search(r"<h1>(.*?)</h1>", html)[1]
+
+
+@pytest.mark.parametrize(
+    ("view", "expected"),
+    [
+        (unplanned("queued"), "Queued: the run has not started yet."),
+        (unplanned("running"), "Preparing: the data set is"),
+        (open_view(3), "Training: 0 of 2 candidates are done."),
+        (view_of(state="running", decision=Found(), verified=None), "Deciding: the best candidate is checked"),
+        (view_of(RELEASED), "Promoted and released: this model is the new champion."),
+        (view_of(KEPT), "Promoted, champion kept: too close to tell."),
+        (view_of(REJECTED, state="failed"), "Not promoted: test accuracy 95.50% is below 97.50%."),
+    ],
+)
+def test_the_headline_says_where_the_run_is(view, expected):
+    assert heading(render.run(view)).startswith(expected)
+
+
+def test_a_run_that_failed_on_its_way_says_where_and_what_to_do():
+    run = AirflowRun("mnist_training", "a", "failed", failed_steps=("validate",))
+    html = render.run(replace(unplanned("failed"), run=run))
+
+    assert heading(html) == "Failed at validate."
+    assert "clear the run" in html
+    assert "The run ended before its candidates were planned." in html
+
+
+def test_only_a_page_that_can_change_asks_again_and_one_that_trains_asks_often():
+    def seconds(html):
+        return int(re.search(r'data-refresh="(\d+)"', html)[1])
+
+    assert seconds(render.run(open_view(3))) == 1
+    assert seconds(render.run(unplanned("queued"))) == 3
+    assert seconds(render.run(view_of())) == 0
+    assert seconds(render.overview(overview_of(view_of()))) == 20
+    assert seconds(render.overview(overview_of(open_view(3)))) == 1
+
+
+def test_a_candidate_says_how_far_it_is_and_how_long_it_will_take():
+    html = render.run(open_view(4))
+
+    assert "epoch 4 of 10" in html
+    assert "about 9 s left" in html
+    assert 'value="40"' in html
+
+
+@pytest.mark.parametrize("epochs", [0, 1, 3, 10])
+def test_plots_are_well_formed_and_named_for_those_who_do_not_see_them(epochs):
+    for svg in re.findall(r"<svg.*?</svg>", render.run(open_view(epochs)), re.DOTALL):
+        root = ElementTree.fromstring(svg)
+        assert root.get("role") == "img"
+        assert root.get("aria-label")
+        assert "style" not in svg
+
+
+def test_a_curve_grows_to_the_right_on_a_scale_that_all_candidates_share():
+    few, many = (render.run(open_view(epochs)) for epochs in (3, 7))
+
+    def ends(html):
+        return [line.split()[-1].split(",")[0] for line in re.findall(r'line validation" points="([^"]*)"', html)]
+
+    assert len(set(ends(few))) == 1  # both candidates are as far
+    assert float(ends(few)[0]) < float(ends(many)[0])
+
+
+def test_an_accuracys_scale_never_goes_beyond_100_percent():
+    states = states_of(KEPT)
+
+    assert charts.common_ticks(states, "accuracy")[-1] <= 100
+    assert charts.common_ticks((), "accuracy") == [0, 20, 40, 60, 80, 100]
+
+
+def test_ticks_are_round_and_enclose_the_values():
+    for low, high in [(97.93, 97.98), (0, 0), (0.031, 0.41), (90.2, 98.7), (9, 98)]:
+        ticks = charts.nice_ticks(low, high, around=True)
+        assert ticks[0] <= low
+        assert ticks[-1] >= high
+        assert 2 <= len(ticks) <= 8
+
+
+def test_nothing_that_a_person_typed_becomes_markup():
+    data = decided_run(champion_wrong=range(80))
+    hostile = replace(view_of(data), run=AirflowRun("mnist_training", HOSTILE, "success", user=HOSTILE))
+    told = rollback().model_copy(update={"reason": HOSTILE})
+    line = RunLine(hostile.run, None, Found())
+    move = Move(told, hostile.run, None)
+    overview = replace(overview_of(hostile, runs=[line]), moves=(move,))
+    damaged = Found(trouble=IntegrityError(HOSTILE, mend=HOSTILE))
+    pages = (
+        render.run(hostile),
+        render.run(replace(hostile, validation=damaged)),
+        render.overview(overview),
+        render.trouble(TemporaryError(HOSTILE, mend=HOSTILE)),
+        render.head(HOSTILE),
+    )
+
+    for html in pages:
+        assert "<script>alert" not in html
+        assert "\x1b" not in html
+
+
+def test_what_cannot_be_read_is_named_and_the_rest_stays():
+    damaged = Found(trouble=IntegrityError("the plan is not JSON", mend="restore it"))
+    html = render.run(view_of(validation=damaged, cost=damaged))
+
+    assert html.count("the plan is not JSON") == 2
+    assert "12 of 12 gates" in html
+
+
+def test_before_the_first_run_the_page_says_what_to_do():
+    html = render.overview(overview_of(None))
+
+    assert heading(html) == "Nothing has run yet."
+    assert "No decision yet" in html
+    assert "Trigger" in html
+
+
+def test_the_history_names_who_moved_the_champion_and_why():
+    run = AirflowRun("mnist_rollback", "manual__1", "success", user="ada")
+    html = render.overview(replace(overview_of(view_of()), moves=(Move(rollback(), run, AGREE),)))
+
+    assert "By a rollback, run manual__1, triggered by ada" in html
+    assert "complaints from the field, see ticket &lt;5&gt;" in html
+    assert "By the gate, run" in render.overview(overview_of(view_of(), [KEPT.decision]))
+
+
+def test_nothing_on_the_page_needs_what_its_policy_forbids():
+    pages = [render.run(view_of()), render.overview(overview_of(view_of(), [KEPT.decision])), render.head("x")]
+
+    for html in pages:
+        assert not re.search(r"\sstyle=|\son\w+=|<style|javascript:|https?://", html)
+        assert not re.search(r"<script(?! src)", html)
+
+
+@pytest.mark.parametrize(
+    ("dollars", "text"), [(0, "$0"), (0.00049, "$0.00049"), (0.0123, "$0.012"), (0.5, "$0.50"), (1234.5, "$1,234.50")]
+)
+def test_money_has_two_figures_that_count(dollars, text):
+    assert texts.money(dollars) == text

@@ -1,0 +1,105 @@
+"""What the promoter takes from whoever starts it: a job, a few variables, and nothing else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from mnist_tasks.config import PromotionJob
+from mnist_tasks.errors import ConfigurationError
+from mnist_tasks.promotion.surroundings import admitted
+
+PROMOTE = {"MNIST_BUCKET": "the-bucket", "MNIST_CHECKPOINTS_PREFIX": "checkpoints", "MNIST_RUN": "a-run"}
+BACK = {"MNIST_TO": "mnist_model_20261124_020005_final", "MNIST_REASON": "the field says so"}
+
+
+def test_a_promotion_and_a_rollback_survive_the_way_through_the_environment() -> None:
+    for action, environment in (("promote", PROMOTE), ("rollback", PROMOTE | BACK)):
+        job = PromotionJob.from_container([action], environment)
+
+        assert (job.action, job.to_environment(), job.arguments) == (action, environment, (action,))
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [[], ["promote", "rollback"], ["train"], ["-m"], ["--help"], ["PROMOTE"], ["promote\n"], ["-c", "import os"]],
+)
+def test_any_other_argument_is_refused(arguments: list[str]) -> None:
+    with pytest.raises(ConfigurationError):
+        PromotionJob.from_container(arguments, PROMOTE)
+
+
+@pytest.mark.parametrize(
+    ("action", "change"),
+    [
+        ("promote", BACK),
+        ("rollback", {}),
+        ("rollback", {"MNIST_TO": BACK["MNIST_TO"]}),
+        ("rollback", BACK | {"MNIST_TO": "mnist_model_20261124_020005"}),
+        ("rollback", BACK | {"MNIST_TO": "../mnist_model_20261124_020005_final"}),
+        ("rollback", BACK | {"MNIST_REASON": "short"}),
+        ("rollback", BACK | {"MNIST_REASON": "first line\r\nBcc: somebody@example.com"}),
+        ("promote", {"MNIST_RUN": "../other"}),
+        ("promote", {"MNIST_RUN": ""}),
+        ("promote", {"MNIST_BUCKET": "a/b"}),
+    ],
+)
+def test_a_job_outside_its_bounds_is_refused(action: str, change: dict[str, str]) -> None:
+    with pytest.raises(ConfigurationError):
+        PromotionJob.from_container([action], PROMOTE | change)
+
+
+def test_what_is_not_ours_and_not_aws_s_is_dropped() -> None:
+    harmless: dict[str, Any] = {
+        "HTTPS_PROXY": "http://10.0.0.1",
+        "SSL_CERT_FILE": "/tmp/ca",
+        "REQUESTS_CA_BUNDLE": "/tmp/ca",
+        "PYTHONPATH": "/tmp",
+        "LD_PRELOAD": "/tmp/x.so",
+        "OPENSSL_CONF": "/tmp/x",
+    }
+    kept = {**PROMOTE, "PATH": "/usr/bin", "AWS_REGION": "eu-central-1"}
+
+    assert admitted(kept | harmless) == kept
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "MNIST_THRESHOLD",
+        "MNIST_ACTION",
+        "AWS_CONFIG_FILE",
+        "AWS_PROFILE",
+        "AWS_CA_BUNDLE",
+        "AWS_ENDPOINT_URL_S3",
+        "AWS_X",
+    ],
+)
+def test_an_unknown_variable_of_ours_or_aws_s_is_refused(name: str) -> None:
+    with pytest.raises(ConfigurationError, match=name):
+        admitted(PROMOTE | {name: "x"})
+
+
+@pytest.mark.parametrize("name", ["AWS_ENDPOINT_URL", "AWS_CONTAINER_CREDENTIALS_FULL_URI"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://10.0.0.1",
+        "https://s3.example.com",
+        "https://127.0.0.1.example.com",
+        "https://127.0.0.1@example.com",
+        "http://localhost:1",
+        "http://[2001:db8::1]/",
+        "http://0x7f000001/",
+        "",
+    ],
+)
+def test_another_machine_in_aws_s_place_is_refused(name: str, url: str) -> None:
+    with pytest.raises(ConfigurationError, match=name):
+        admitted(PROMOTE | {name: url})
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:4566", "http://169.254.170.2/v2/credentials/x", "http://[::1]:80"])
+def test_this_machine_may_stand_in_for_aws(url: str) -> None:
+    assert admitted({"AWS_ENDPOINT_URL": url}) == {"AWS_ENDPOINT_URL": url}
