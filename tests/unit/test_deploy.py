@@ -20,9 +20,9 @@ class Recorder:
         repositories = ("TrainerRepository", "PromoterRepository", "AirflowRepository")
         return {output: f"{output} of {name}" for output in (*known, *repositories)}
 
-    def push(self, repository, dockerfile, target, tag):
-        self.done.append(f"image {target}")
-        return f"{repository}@sha256:{target}"
+    def push(self, repository, image, tag):
+        self.done.append(f"image {image}")
+        return f"{repository}@sha256:{image}"
 
     def public_key(self, key):
         self.done.append(key)
@@ -35,9 +35,9 @@ def test_what_is_needed_comes_before_what_needs_it():
     assert account.done == [
         "mnist-registry",
         "mnist-network",
-        "image trainer",
-        "image promoter",
-        "image airflow",
+        "image mnist-trainer:local",
+        "image mnist-promoter:local",
+        "image mnist-airflow:local",
         "mnist",
         "mnist-monitoring",
         "SigningKey of mnist",
@@ -49,8 +49,8 @@ def test_the_tasks_run_images_by_digest_in_the_network_that_was_made():
     deploy(account, Options("a-bucket"), commit="c0ffee")
     assert account.parameters["mnist"] == {
         "BucketName": "a-bucket",
-        "TrainerImage": "TrainerRepository of mnist-registry@sha256:trainer",
-        "PromoterImage": "PromoterRepository of mnist-registry@sha256:promoter",
+        "TrainerImage": "TrainerRepository of mnist-registry@sha256:mnist-trainer:local",
+        "PromoterImage": "PromoterRepository of mnist-registry@sha256:mnist-promoter:local",
         "Subnets": "Subnets of mnist-network",
         "SecurityGroups": "SecurityGroups of mnist-network",
     }
@@ -78,7 +78,7 @@ def test_a_dry_run_needs_no_credentials_and_names_each_step(capsys, monkeypatch)
         monkeypatch.delenv(name, raising=False)
     assert main(["--bucket", "a-bucket", "--dry-run"]) == 0
     said = capsys.readouterr().out
-    for step in ("mnist-registry", "mnist-network", "target promoter", "stack mnist from", "mnist-monitoring"):
+    for step in ("mnist-registry", "mnist-network", "mnist-promoter:local", "stack mnist from", "mnist-monitoring"):
         assert step in said
     assert "BucketName=a-bucket" in said
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import base64
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import boto3
 from botocore.exceptions import ClientError, WaiterError
+
+from tools.images import build, index_secrets
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -21,7 +23,7 @@ class DeployError(Exception):
 class Aws:
     """The account that boto3's usual places have credentials for."""
 
-    def __init__(self, client: Callable[[str], Any] = boto3.client, *, cloudformation_role: str = "") -> None:
+    def __init__(self, client: Any = boto3.client, *, cloudformation_role: str = "") -> None:
         self._client = client
         self._role = {"RoleARN": cloudformation_role} if cloudformation_role else {}
         self._registry = ""
@@ -45,15 +47,15 @@ class Aws:
     def _submit(cloudformation: Any, name: str, request: Mapping[str, Any]) -> str:
         """Send it; returns what to wait for, nothing if the stack is as it should be."""
         try:
+            if not _exists(cloudformation, name):
+                cloudformation.create_stack(**request)
+                return "stack_create_complete"
             cloudformation.update_stack(**request)
         except ClientError as error:
             message = error.response["Error"]["Message"]
             if "No updates are to be performed" in message:
                 return ""
-            if "does not exist" not in message:
-                raise DeployError(f"CloudFormation refused stack {name}: {message}") from error
-            cloudformation.create_stack(**request)
-            return "stack_create_complete"
+            raise DeployError(f"CloudFormation refused stack {name}: {message}") from error
         return "stack_update_complete"
 
     @staticmethod
@@ -67,22 +69,26 @@ class Aws:
             reasons = [e["ResourceStatusReason"] for e in events if e.get("ResourceStatus", "").endswith("_FAILED")]
             raise DeployError(f"stack {name} failed: {'; '.join(reasons[-3:]) or error}") from error
 
-    def push(self, repository: str, dockerfile: str, target: str, tag: str) -> str:
+    def push(self, repository: str, image: str, tag: str) -> str:
         """Build it for Fargate's usual processor, unless the registry has this commit's image already."""
         self._log_in(repository)
-        image = f"{repository}:{tag}"
-        if _docker("manifest", "inspect", image, check=False).returncode != 0:
-            print(f"image {image} ...", flush=True)
-            revision = f"REVISION={tag}"
-            _docker(
-                "build", "--platform", "linux/amd64", "--file", dockerfile, "--target", target,
-                "--build-arg", revision, "--tag", image, ".",
-            )  # fmt: skip
-            _docker("push", "--quiet", image)
+        pushed = f"{repository}:{tag}"
+        if _docker("manifest", "inspect", pushed, check=False).returncode == 0:
+            _docker("pull", "--quiet", pushed)
         else:
-            _docker("pull", "--quiet", image)
-        references = _docker("image", "inspect", "--format", '{{join .RepoDigests "\\n"}}', image).stdout.split()
+            print(f"image {pushed} ...", flush=True)
+            self._build(image, tag)
+            _docker("tag", image, pushed)
+            _docker("push", "--quiet", pushed)
+        references = _docker("image", "inspect", "--format", '{{join .RepoDigests "\\n"}}', pushed).stdout.split()
         return next(reference for reference in references if reference.startswith(f"{repository}@"))
+
+    @staticmethod
+    def _build(image: str, tag: str) -> None:
+        with index_secrets() as secrets:
+            options = ["--platform", "linux/amd64", "--build-arg", f"REVISION={tag}", *secrets]
+            if build(image, options).returncode:
+                raise DeployError(f"{image} could not be built; docker's message is above")
 
     def _log_in(self, repository: str) -> None:
         registry = repository.partition("/")[0]
@@ -100,6 +106,16 @@ class Aws:
         body = base64.encodebytes(der).decode().replace("\n", "")
         lines = "\n".join(body[start : start + 64] for start in range(0, len(body), 64))
         return f"-----BEGIN PUBLIC KEY-----\n{lines}\n-----END PUBLIC KEY-----\n".encode()
+
+
+def _exists(cloudformation: Any, name: str) -> bool:
+    try:
+        (stack,) = cloudformation.describe_stacks(StackName=name)["Stacks"]
+    except ClientError as error:
+        if "does not exist" not in error.response["Error"]["Message"]:
+            raise
+        return False
+    return bool(stack["StackStatus"] != "DELETE_COMPLETE")
 
 
 def _docker(*arguments: str, text: str | None = None, check: bool = True) -> subprocess.CompletedProcess[str]:

@@ -14,10 +14,10 @@ class Plan:
         print(f"stack {name} from {template}{given}")
         return _AnyOutput(name)
 
-    def push(self, repository: str, dockerfile: str, target: str, tag: str) -> str:
+    def push(self, repository: str, image: str, tag: str) -> str:
         """Print it."""
-        print(f"image {repository}:{tag} from {dockerfile}, target {target}; pushed")
-        return f"{repository}@<digest of {target}>"
+        print(f"image {image} as {repository}:{tag}")
+        return f"{repository}@<digest of {image}>"
 
     def public_key(self, key: str) -> bytes:
         """Print it."""

@@ -9,12 +9,7 @@ from typing import Protocol
 
 from localcloud.stack import environment
 
-# Image name, Dockerfile, target.
-IMAGES = (
-    ("trainer", "docker/trainer.Dockerfile", "trainer"),
-    ("promoter", "docker/trainer.Dockerfile", "promoter"),
-    ("airflow", "docker/airflow.Dockerfile", "airflow"),
-)
+IMAGES = ("trainer", "promoter", "airflow")
 
 
 @dataclass(frozen=True)
@@ -36,8 +31,8 @@ class Account(Protocol):
     def stack(self, name: str, template: str, parameters: Mapping[str, str]) -> Mapping[str, str]:
         """Create or update a stack; returns its outputs."""
 
-    def push(self, repository: str, dockerfile: str, target: str, tag: str) -> str:
-        """Build an image and push it; returns its reference by digest."""
+    def push(self, repository: str, image: str, tag: str) -> str:
+        """Build an image of `tools.images` and push it; returns its reference by digest."""
 
     def public_key(self, key: str) -> bytes:
         """The public half of a KMS key, as PEM."""
@@ -67,8 +62,7 @@ def deploy(account: Account, options: Options, *, commit: str) -> Deployed:
         made = account.stack(f"{options.stack}-network", "infra/network.yaml", {})
         network = {name: made[name] for name in network}
     images = {
-        name: account.push(registry[f"{name.capitalize()}Repository"], dockerfile, target, commit)
-        for name, dockerfile, target in IMAGES
+        name: account.push(registry[f"{name.capitalize()}Repository"], f"mnist-{name}:local", commit) for name in IMAGES
     }
     outputs = account.stack(options.stack, "infra/mnist.yaml", _parameters(options, images, network))
     watched = {"PipelineStack": options.stack, "LogGroup": outputs["LogGroup"], "AlarmEmail": options.alarm_email}
