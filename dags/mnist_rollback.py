@@ -7,23 +7,32 @@ deployment's recipients. A step that is run again moves nothing a second time.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 
 from airflow.sdk import DAG, TriggerRule, task
 from mnist_wiring import (
-    CHAMPION,
     DEFAULT_ARGS,
+    ON_PROMOTER,
     RELEASED,
     SETTINGS,
+    announce,
     chain_of_decisions,
     form,
+    promotion,
     send_failure,
     send_once,
     slug_of,
 )
 
+from mnist_ecs import EcsWorkOperator
 from mnist_tasks.config import RollbackConfig
+
+
+def wish(context: Any) -> Any:
+    """What the person asked for, checked, as the promoter's work."""
+    wished = RollbackConfig.from_params(context["params"], context["dag_run"].conf)
+    return promotion(context["dag_run"], action="rollback", to=wished.to, reason=wished.reason)
+
 
 with DAG(
     dag_id="mnist_rollback",
@@ -37,22 +46,8 @@ with DAG(
     tags=["mnist", "rollback"],
     doc_md=__doc__,
 ):
-
-    @task(outlets=[RELEASED])
-    def rollback(*, params: Any = None, dag_run: Any = None, outlet_events: Any = None) -> dict[str, Any]:
-        """Verify the final, record the decision, move the champion."""
-        from mnist_tasks.promotion import release
-
-        wish = RollbackConfig.from_params(params, dag_run.conf)
-        decision = release.rollback(
-            chain_of_decisions(signing=True),
-            to=wish.to,
-            reason=wish.reason,
-            slug=slug_of(dag_run),
-            now=datetime.now(UTC),
-        )
-        outlet_events[RELEASED].add(CHAMPION, extra=decision.summary())
-        return decision.summary()
+    # The promoter verifies the final, records the decision, moves the champion.
+    rollback = EcsWorkOperator(task_id="rollback", **ON_PROMOTER, work=wish, outlets=[RELEASED], post_execute=announce)
 
     @task
     def email_rollback(*, dag_run: Any = None) -> bool:
@@ -68,6 +63,4 @@ with DAG(
         """Mail what failed and why."""
         return send_failure(ti, dag_run)
 
-    moved = rollback()
-    moved >> email_rollback()
-    moved >> email_failure()
+    rollback >> [email_rollback(), email_failure()]

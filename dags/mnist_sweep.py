@@ -1,4 +1,4 @@
-"""Stops training tasks on ECS that nobody waits for any more.
+"""Stops tasks on ECS that nobody waits for any more.
 
 The step that starts a task also stops it, whatever ends the step; only a worker that is killed when no retry is left
 cannot. This DAG finds such tasks every hour: those whose run has ended, and those that outlived their own time limit.
@@ -13,12 +13,12 @@ from typing import Any
 from airflow.sdk import DAG, CronTriggerTimetable, task
 from mnist_wiring import DEFAULT_ARGS, SETTINGS, run_is_over
 
-# The template's MNIST_TIME_LIMIT_SECONDS, and time for an image to arrive and a container to end.
+# The longest MNIST_TIME_LIMIT_SECONDS of the template, and time for an image to arrive and a container to end.
 LONGEST = timedelta(hours=2)
 
 with DAG(
     dag_id="mnist_sweep",
-    description="Stops training tasks that nobody waits for",
+    description="Stops ECS tasks that nobody waits for",
     schedule=CronTriggerTimetable("17 * * * *", timezone="UTC", run_immediately=timedelta(0)),
     catchup=False,
     max_active_runs=1,
@@ -30,7 +30,7 @@ with DAG(
 
     @task
     def stop_leftovers(*, ti: Any = None) -> list[str]:
-        """Returns the candidates whose tasks were stopped."""
+        """Returns the jobs whose tasks were stopped: candidates, `promote`, `rollback`."""
         from airflow.providers.amazon.aws.hooks.ecs import EcsHook
 
         from mnist_tasks import leftovers
@@ -38,7 +38,7 @@ with DAG(
         return leftovers.stop_leftovers(
             EcsHook(aws_conn_id="aws_default").conn,
             cluster=SETTINGS.cluster,
-            task_definition=SETTINGS.task_definition,
+            task_definitions=(SETTINGS.task_definition, SETTINGS.promoter_task_definition),
             is_over=lambda slug: run_is_over(ti, slug),
             now=datetime.now(UTC),
             longest=LONGEST,

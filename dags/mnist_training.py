@@ -1,4 +1,4 @@
-"""The nightly pipeline: download, validate, train on ECS, pick the best, promote, report.
+"""The nightly pipeline: download, validate, train on ECS, pick the best, promote on ECS, report.
 
 - **Promoted** means that the best candidate passed the gates and has its `_final`.
 - **Released** means that this `_final` is now the champion: it was significantly better on the same test images.
@@ -17,20 +17,24 @@ from typing import Any
 
 from airflow.sdk import DAG, Asset, CronTriggerTimetable, TriggerRule, chain, task
 from mnist_wiring import (
-    CHAMPION,
     DEFAULT_ARGS,
     LAYOUT,
+    ON_PROMOTER,
     RELEASED,
     SETTINGS,
+    announce,
     chain_of_decisions,
     form,
+    on_ecs,
+    promotion,
     send_failure,
     send_once,
     slug_of,
     storage,
+    training,
 )
 
-from mnist_ecs import TrainOperator
+from mnist_ecs import EcsWorkOperator
 from mnist_tasks.config import RunConfig
 
 DATASET = Asset(f"s3://{SETTINGS.bucket}/datasets/mnist")
@@ -71,7 +75,6 @@ with DAG(
     @task
     def plan(sha256: str, *, params: Any = None, dag_run: Any = None) -> list[dict[str, Any]]:
         """Claim the candidates' names and seeds before anything is started."""
-        from mnist_tasks.ecs import training_request
         from mnist_tasks.plan import make_plan
 
         made = make_plan(
@@ -83,20 +86,14 @@ with DAG(
             dataset_sha256=sha256,
             now=dag_run.run_after,  # and not the clock: a retry has to come to the same names
         )
-        return [training_request(job, SETTINGS.container_name) for job in made.jobs]
+        return [job.model_dump(mode="json") for job in made.jobs]
 
-    train = TrainOperator.partial(
+    train = EcsWorkOperator.partial(
         task_id="train",
-        map_index_template="{{ task.tags['mnist-candidate'] }}",
-        cluster=SETTINGS.cluster,
-        task_definition=SETTINGS.task_definition,
+        map_index_template="{{ task.job['candidate'] }}",
+        **on_ecs(SETTINGS.task_definition, SETTINGS.container_name),
         capacity=SETTINGS.capacity,
-        network_configuration=SETTINGS.network_configuration(),
-        container_name=SETTINGS.container_name,
-        awslogs_group=SETTINGS.log_group,
-        awslogs_stream_prefix=SETTINGS.log_stream_prefix,
-        awslogs_fetch_interval=timedelta(seconds=SETTINGS.poll_seconds),
-        waiter_delay=SETTINGS.poll_seconds,
+        work=training,
         do_xcom_push=False,
         execution_timeout=timedelta(hours=2),
     )
@@ -108,15 +105,15 @@ with DAG(
 
         return plan.pick_best(storage(), LAYOUT, slug_of(dag_run)).name
 
-    @task(outlets=[RELEASED])
-    def promote(*, dag_run: Any = None, outlet_events: Any = None) -> str:
-        """Recompute the best candidate's figures, write its `_final`, release it if it is better."""
-        from mnist_tasks.promotion import promote
-
-        decision = promote.promote(chain_of_decisions(signing=True), slug_of(dag_run), now=datetime.now(UTC))
-        if decision.outcome == "released":
-            outlet_events[RELEASED].add(CHAMPION, extra=decision.summary())
-        return decision.outcome
+    # A container with a role of its own recomputes the best candidate's figures, writes its `_final`, and releases it
+    # if it is better. Airflow's workers read no weights and write no final.
+    promote = EcsWorkOperator(
+        task_id="promote",
+        **ON_PROMOTER,
+        work=lambda context: promotion(context["dag_run"], action="promote"),
+        outlets=[RELEASED],
+        post_execute=announce,
+    )
 
     @task
     def report(*, dag_run: Any = None) -> dict[str, str]:
@@ -144,7 +141,7 @@ with DAG(
     downloaded = download()
     validated = validate(downloaded)
     planned = plan(validated)
-    trained = train.expand_kwargs(planned)
-    best, promoted, reported = pick_best(), promote(), report()
-    chain(trained, best, promoted, reported, email_report())
-    [downloaded, validated, planned, trained, best, promoted, reported] >> email_failure()
+    trained = train.expand(job=planned)
+    best, reported = pick_best(), report()
+    chain(trained, best, promote, reported, email_report())
+    [downloaded, validated, planned, trained, best, promote, reported] >> email_failure()

@@ -11,6 +11,8 @@ REGION = "us-east-1"
 ACCESS_KEY_ID = "test"
 SECRET_ACCESS_KEY = "test"  # noqa: S105
 
+ACCOUNT = "000000000000"
+
 ClientFactory = Callable[[str], Any]
 
 

@@ -21,21 +21,34 @@ from typing import Any, TextIO
 from localcloud import emulator, ports, stack
 from localcloud.aws import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY, client_factory
 from localcloud.errors import LocalCloudError
+from localcloud.front import credentials
 from localcloud.home import CHECKOUT, DEFAULT_HOME, Home, State
 from localcloud.images import Image, default_images
 
 START_SECONDS = 90.0
 STOP_SECONDS = 40.0
 _LOG_TAIL_LINES = 15
+_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 
 
 @dataclass(frozen=True)
 class Cloud:
-    """A running local account: where it is and how to reach it."""
+    """A running local account: where it is and how to reach it. `environment` has the administrator's keys."""
 
     home: Path
     maildir: Path
     environment: Mapping[str, str]
+
+    def as_role(self, role: str) -> dict[str, str]:
+        """The environment of a process that acts in a role of the stack: "worker" or "reader".
+
+        The credentials expire and are renewed as on AWS. Whatever else configures AWS on this machine stays outside.
+        """
+        arn = self.environment[f"MNIST_{role.upper()}_ROLE"]
+        own = {name: value for name, value in self.environment.items() if name not in _KEYS}
+        secret = credentials.secret_of(Home(self.home).secret)
+        found = credentials.environment(secret, self.environment["AWS_ENDPOINT_URL"], arn, role)
+        return {**own, **found, "AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
 
     @property
     def client_arguments(self) -> dict[str, Any]:

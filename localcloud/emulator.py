@@ -65,6 +65,8 @@ def _environment(home: Home, ports: Ports, docker_socket: Path) -> dict[str, str
         # Their listeners would be open to every network interface.
         "IOT_MTLS_ENABLED": "0",
         "SFTP_ENABLED": "0",
+        # Signatures are checked, and what a caller may do.
+        "AUTH": "true",
         "PERSIST_STATE": "1",
         "STATE_DIR": str(home.emulator / "state"),
         "S3_PERSIST": "1",

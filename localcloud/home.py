@@ -96,6 +96,11 @@ class Home:
         return self.root / "promotion.pub.pem"
 
     @property
+    def secret(self) -> Path:
+        """What the tokens are made of by which processes get the credentials of their roles."""
+        return self.root / "secret"
+
+    @property
     def tasks(self) -> Path:
         """What is remembered of the ECS tasks that were started, and under which client tokens."""
         return self.root / "tasks"

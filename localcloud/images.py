@@ -12,8 +12,14 @@ from localcloud.errors import LocalCloudError
 from localcloud.home import CHECKOUT
 
 TRAINER_IMAGE = "mnist-trainer:local"
+PROMOTER_IMAGE = "mnist-promoter:local"
 PYTHON_IMAGE = "python:3.11-slim"
 _SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin"
+# What `python -m` does, with one folder more on the path.
+_RUN_ISOLATED = (
+    "import runpy, sys; sys.path.insert(0, {checkout!r}); "
+    "runpy.run_module({module!r}, run_name='__main__', alter_sys=True)"
+)
 
 
 @dataclass(frozen=True)
@@ -44,7 +50,7 @@ class Image:
 
 
 def default_images(python: Path | None = None) -> dict[str, Image]:
-    """The trainer, run by the project's own interpreter, and a bare Python for whoever brings a command.
+    """Trainer and promoter, run by the project's own interpreter, and a bare Python for whoever brings a command.
 
     Args:
         python: the interpreter; by default $LOCALCLOUD_PYTHON, else the checkout's `.venv`.
@@ -64,6 +70,17 @@ def default_images(python: Path | None = None) -> dict[str, Image]:
         TRAINER_IMAGE: Image(
             entrypoint=("python", "-m", "mnist_tasks.training"),
             environment={**base, "PYTHONPATH": str(CHECKOUT), "PYTHONUNBUFFERED": "1"},
+        ),
+        PROMOTER_IMAGE: Image(
+            # With -I, neither PYTHONPATH nor the working directory leads to the checkout; in the image, the package is
+            # installed. So this entry point has to say where it is, and nothing that a task sends can change that.
+            entrypoint=(
+                "python",
+                "-I",
+                "-c",
+                _RUN_ISOLATED.format(checkout=str(CHECKOUT), module="mnist_tasks.promotion"),
+            ),
+            environment=base,
         ),
         PYTHON_IMAGE: Image(command=("python",), environment=base),
     }

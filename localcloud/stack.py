@@ -12,14 +12,14 @@ from typing import Any
 from localcloud.aws import ClientFactory
 from localcloud.errors import LocalCloudError
 from localcloud.home import CHECKOUT
-from localcloud.images import TRAINER_IMAGE
+from localcloud.images import PROMOTER_IMAGE, TRAINER_IMAGE
 from localcloud.processes import wait_until
 
 # The output that names the key whose signatures others have to be able to verify.
 SIGNING_KEY = "SigningKey"
 STACK = "mnist"
 TEMPLATE = CHECKOUT / "infra" / "mnist.yaml"
-PARAMETERS = {"TrainerImage": TRAINER_IMAGE}
+PARAMETERS = {"TrainerImage": TRAINER_IMAGE, "PromoterImage": PROMOTER_IMAGE, "Emulated": "true"}
 DEPLOY_SECONDS = 60.0
 
 
@@ -44,7 +44,12 @@ def deploy(client: ClientFactory, template: Path) -> tuple[dict[str, str], bool]
     stack = _wait_settled(cloudformation)
     if stack["StackStatus"] not in {"CREATE_COMPLETE", "UPDATE_COMPLETE"}:
         raise LocalCloudError(f"stack {STACK}: {stack['StackStatus']}: {_reasons(cloudformation)}")
-    return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}, changed
+    outputs = {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
+    if changed and "Bucket" in outputs:
+        # The emulator drops the template's ObjectLockEnabled.
+        enabled = {"ObjectLockEnabled": "Enabled"}
+        client("s3").put_object_lock_configuration(Bucket=outputs["Bucket"], ObjectLockConfiguration=enabled)
+    return outputs, changed
 
 
 def environment(outputs: Mapping[str, str]) -> dict[str, str]:

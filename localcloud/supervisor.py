@@ -8,6 +8,7 @@ reports to the descriptor, a pipe: one JSON line, `{"error": null}` when everyth
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib.util
 import json
 import logging
@@ -17,14 +18,17 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from localcloud import emulator, mail, ports
-from localcloud.aws import REGION, client_factory
+from localcloud.aws import ACCOUNT, REGION, client_factory
 from localcloud.errors import LocalCloudError
+from localcloud.front import credentials
 from localcloud.front.ecs import Ecs
 from localcloud.front.emulator import EmulatorEcs
+from localcloud.front.http import Answer, Head
 from localcloud.front.ledger import Ledger
 from localcloud.front.proxy import Front
 from localcloud.home import Home, Ports, State
@@ -79,7 +83,7 @@ def _start(home: Home, configuration: dict[str, Any], parts: contextlib.ExitStac
     _start_mail(home, chosen, parts)
     ledger = Ledger(home.tasks)
     engine, socket = _start_runtime(home, chosen, configuration, ledger, parts)
-    _start_front(chosen, engine, ledger, parts)
+    _start_front(home, chosen, engine, ledger, parts)
     process = emulator.start(home, chosen, socket)
     parts.callback(_end_emulator, process)
     # Containers go before the emulator, so that their last words and their exit codes still find it.
@@ -122,7 +126,9 @@ def _start_runtime(
 ) -> tuple[Engine, Path]:
     images = {name: Image.from_dict(image) for name, image in configuration["images"].items()}
     clients = client_factory(f"http://127.0.0.1:{chosen.emulator}")
-    tasks = EcsTasks(clients, REGION, f"http://127.0.0.1:{chosen.aws}", ledger.await_task)
+    endpoint, secret = f"http://127.0.0.1:{chosen.aws}", credentials.secret_of(home.secret)
+    find = functools.partial(credentials.environment, secret, endpoint)
+    tasks = EcsTasks(clients, REGION, endpoint, ledger.await_task, find)
     shutil.rmtree(home.containers, ignore_errors=True)
 
     def note_exit(container: ContainerSpec, exit_code: int) -> None:
@@ -138,9 +144,17 @@ def _start_runtime(
     return engine, socket
 
 
-def _start_front(chosen: Ports, engine: Engine, ledger: Ledger, parts: contextlib.ExitStack) -> None:
+def _start_front(home: Home, chosen: Ports, engine: Engine, ledger: Ledger, parts: contextlib.ExitStack) -> None:
     ecs = Ecs(EmulatorEcs(chosen.emulator), ledger, lambda arn: engine.runs(TASK_LABEL, arn))
-    front = Front(chosen.aws, chosen.emulator, ecs.pick)
+    clients = client_factory(f"http://127.0.0.1:{chosen.emulator}")
+    roles = credentials.Credentials(clients, ACCOUNT, credentials.secret_of(home.secret))
+
+    def pick(head: Head) -> Callable[[bytes], Answer] | None:
+        if head.path.startswith(credentials.PREFIX):
+            return lambda _body: roles.answer(head)
+        return ecs.pick(head)
+
+    front = Front(chosen.aws, chosen.emulator, pick)
     threading.Thread(target=front.serve_forever, name="front", daemon=True).start()
     parts.callback(front.server_close)
     parts.callback(front.shutdown)

@@ -1,6 +1,6 @@
-"""What can be configured: by deployment (`Settings`), by run (`RunConfig`), by candidate (`TrainingJob`).
+"""What can be configured: by deployment (`Settings`), by run (`RunConfig`), by container (`TrainingJob`...).
 
-All three are frozen and validate on construction. `RunConfig` is the single definition of a run's parameters: its
+All of them are frozen and validate on construction. `RunConfig` is the single definition of a run's parameters: its
 bounds and descriptions make the form in the Airflow UI, check the values that come back, and are the defaults of
 everything else.
 """
@@ -8,10 +8,10 @@ everything else.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from mnist_tasks.errors import ConfigurationError
 
@@ -23,6 +23,9 @@ EmailAddress = Annotated[
 S3KeyPart = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=100)]
 LearningRate = Annotated[float, Field(gt=0, le=1)]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+FinalName = Annotated[str, StringConstraints(pattern=r"^mnist_model_\d{8}_\d{6}_final$")]
+# No control characters: it becomes part of an environment, a log and a mail.
+Reason = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]+$", min_length=10, max_length=500)]
 BucketName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")]
 
 ENVIRONMENT_PREFIX = "MNIST_"
@@ -67,6 +70,10 @@ class Settings(Frozen):
     cluster: str = Field("mnist", min_length=1, description="ECS cluster")
     task_definition: str = Field("mnist-trainer", min_length=1, description="ECS task definition of the trainer")
     container_name: str = Field("trainer", min_length=1, description="container in that task definition")
+    promoter_task_definition: str = Field(
+        "mnist-promoter", min_length=1, description="ECS task definition of the promoter"
+    )
+    promoter_container_name: str = Field("promoter", min_length=1, description="container in that task definition")
     log_group: str = Field("/mnist/trainer", min_length=1, description="CloudWatch log group of the containers")
     log_stream_prefix: str = Field("trainer", min_length=1, description="stream prefix in that log group")
     subnets: tuple[str, ...] = Field((), description="subnets of the tasks (AWS only)")
@@ -89,7 +96,6 @@ class Settings(Frozen):
     )
     schedule: str = Field("0 2 * * *", description="nightly schedule (cron, UTC)")
     signing_keys: str = Field("", description="PEM file with the public keys whose signed decisions are believed")
-    signing_key: str = Field("", description="ARN of the KMS key that signs decisions; only who promotes may use it")
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
@@ -177,14 +183,11 @@ class RunConfig(_Parameters):
 class RollbackConfig(_Parameters):
     """What a person says to put an earlier final back into service."""
 
-    to: str = Field(
-        pattern=r"^mnist_model_\d{8}_\d{6}_final$",
+    to: FinalName = Field(
         title="Put back into service",
         description="Name of the final, as the reports and the decisions in S3 list it: mnist_model_..._final.",
     )
-    reason: str = Field(
-        min_length=10,
-        max_length=500,
+    reason: Reason = Field(
         description="Why. It goes into the decision's record for good.",
     )
 
@@ -217,14 +220,78 @@ class TrainingJob(Frozen):
         Raises:
             ConfigurationError: a variable is missing or outside its bounds.
         """
-        names = {name: ENVIRONMENT_PREFIX + name.upper() for name in cls.model_fields}
+        names = variables_of(cls)
         values = {name: environment[variable] for name, variable in names.items() if variable in environment}
         mend = "set these environment variables in the task's overrides"
         return cls.checked(values, mend=mend, names=names)
 
+    @property
+    def name(self) -> str:
+        """What this job is called among those of its run."""
+        return self.candidate
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """What the container's command line says besides: nothing."""
+        return ()
+
+
+class PromotionJob(Frozen):
+    """What the promoter is asked to decide: its one argument, and environment variables.
+
+    It says which run, and nothing of what came of it: the promoter reads that again, and computes it again.
+    """
+
+    action: Literal["promote", "rollback"]
+    bucket: BucketName
+    checkpoints_prefix: S3KeyPart
+    run: S3KeyPart
+    to: FinalName | None = None
+    reason: Reason | None = None
+
+    @model_validator(mode="after")
+    def _a_rollback_has_a_target_and_a_reason(self) -> Self:
+        expected = self.action == "rollback"
+        if (self.to is not None) is not expected or (self.reason is not None) is not expected:
+            raise ValueError(f"{self.action} {'needs a target and a reason' if expected else 'takes neither'}")
+        return self
+
+    def to_environment(self) -> dict[str, str]:
+        """The variables that `from_container` reads."""
+        values = self.model_dump(exclude={"action"}, exclude_none=True)
+        return {ENVIRONMENT_PREFIX + name.upper(): str(value) for name, value in values.items()}
+
+    @classmethod
+    def from_container(cls, arguments: Sequence[str], environment: Mapping[str, str]) -> Self:
+        """Read the job of this container.
+
+        Raises:
+            ConfigurationError: an argument or a variable is missing, unknown or outside its bounds.
+        """
+        if len(arguments) != 1:
+            raise ConfigurationError(
+                f"came {len(arguments)} arguments ({' '.join(map(repr, arguments)):.80}), expected promote or rollback",
+                mend="let the task's overrides have one argument as their command",
+            )
+        names = variables_of(cls)
+        del names["action"]
+        values = {name: environment[variable] for name, variable in names.items() if variable in environment}
+        mend = "set the command and these environment variables in the task's overrides"
+        return cls.checked({"action": arguments[0], **values}, mend=mend, names=names)
+
+    @property
+    def name(self) -> str:
+        """What this job is called among those of its run."""
+        return self.action
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """What the container's command line says besides."""
+        return (self.action,)
+
 
 class ContainerSettings(Frozen):
-    """What the task definition tells every training, whatever its job. Read from `MNIST_<FIELD>` variables."""
+    """What a task definition tells its container, whatever its job. Read from `MNIST_<FIELD>` variables."""
 
     time_limit_seconds: int = Field(5400, ge=1, le=86_400, description="then the container ends itself")
 
@@ -235,9 +302,27 @@ class ContainerSettings(Frozen):
         Raises:
             ConfigurationError: a value is outside its bounds.
         """
-        names = {name: ENVIRONMENT_PREFIX + name.upper() for name in cls.model_fields}
+        names = variables_of(cls)
         values = {name: environment[variable] for name, variable in names.items() if variable in environment}
         return cls.checked(values, mend="correct the environment in the task definition", names=names)
+
+
+class PromoterSettings(ContainerSettings):
+    """What the promoter's task definition tells it besides."""
+
+    time_limit_seconds: int = Field(600, ge=1, le=86_400, description="then the container ends itself")
+    kms_key: str = Field("", description="the key that encrypts the bucket's objects at rest, by the bucket's own rule")
+    signing_key: str = Field(min_length=1, description="ARN of the KMS key that signs decisions")
+    retired_signing_keys: str = Field(
+        "", description="ARNs of the KMS keys that signed before, separated by commas: what they signed is believed"
+    )
+    lock_mode: Literal["GOVERNANCE", "COMPLIANCE", ""] = Field("", description="Object Lock of what is written")
+    lock_days: int = Field(365, ge=1, le=3650, description="days for which it cannot be removed")
+
+
+def variables_of(model: type[Frozen]) -> dict[str, str]:
+    """The environment variable of each field."""
+    return {name: ENVIRONMENT_PREFIX + name.upper() for name in model.model_fields}
 
 
 def derived_seed(*parts: object) -> int:

@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import Field
 
-from mnist_tasks.config import Frozen, TrainingJob
-from mnist_tasks.errors import ConfigurationError, ContainerFailed, MnistError, TemporaryError
+from mnist_tasks.config import Frozen, PromotionJob, TrainingJob
+from mnist_tasks.errors import MEND, ConfigurationError, ContainerFailed, MnistError, TemporaryError
 
 Capacity = Literal["FARGATE", "FARGATE_SPOT"]
+Job = TrainingJob | PromotionJob
 
-RUN_TAG, CANDIDATE_TAG = "mnist-run", "mnist-candidate"
+RUN_TAG, JOB_TAG = "mnist-run", "mnist-job"
+# What a container's line begins with that tells its error; `mnist_tasks.errors` makes the rest of it.
+ERROR = "error: "
 
-# What a trainer's exit code says (the list stands in `mnist_tasks.training.__main__`), for those that name their cause.
+# What an exit code of our containers says (`mnist_tasks.training.__main__` has the list) when their log says nothing.
 _MEANING = {
     2: "its configuration was refused",
-    3: "bucket or data set is missing, or not what it has to be",
+    3: "what it needs in S3 is missing, or not what it has to be",
     4: "S3 could not be used",
     137: "it was killed: out of memory, or stopped without mercy",
     143: "it was asked to stop before it was done (Spot interruption, scale-in, or a person)",
@@ -39,24 +43,43 @@ _STOPPED_BY = {
 _PASSING = {"ServerException", "ThrottlingException", "Throttling", "TooManyRequestsException", "RequestLimitExceeded"}
 
 
-class Submission(Frozen):
-    """One RunTask request for a candidate.
+@dataclass(frozen=True)
+class Work:
+    """What a container is to do, and how whoever waits for it sees what became of it: by what is in S3, never by words.
 
-    `generation` counts them: a candidate gets its next one only after the task of the one before has ended, or was
-    refused.
+    Args:
+        job: What is sent.
+        missing: What is not there after a container that did nothing, in words: "its checkpoint is not committed".
+        result: Returns what the container had to bring about (plain JSON), None while that is not there. Raises the
+            `MnistError` that the work came to, if that is its outcome.
+        progress: How far it is, for people.
+        clean_up: Removes what a container leaves that was killed after its work.
+    """
+
+    job: Job
+    missing: str
+    result: Callable[[], Mapping[str, Any] | None]
+    progress: Callable[[], str | None]
+    clean_up: Callable[[], None]
+
+
+class Submission(Frozen):
+    """One RunTask request for a job.
+
+    `generation` counts them: a job gets its next one only after the task of the one before has ended, or was refused.
     """
 
     generation: int = Field(ge=1)
     capacity: Capacity
 
-    def client_token(self, job: TrainingJob) -> str:
+    def client_token(self, job: Job) -> str:
         """ECS starts one task for a token, however often it is sent; 64 hexadecimal digits are the longest it takes.
 
         The bucket tells apart two deployments that share a cluster. The capacity is part of it because ECS refuses a
         token that comes back with other parameters.
         https://docs.aws.amazon.com/AmazonECS/latest/APIReference/ECS_Idempotency.html
         """
-        parts = [job.bucket, job.run, job.candidate, self.generation, self.capacity]
+        parts = [job.bucket, job.run, job.name, self.generation, self.capacity]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
     def placement(self) -> list[dict[str, Any]]:
@@ -64,31 +87,29 @@ class Submission(Frozen):
         return [{"capacityProvider": self.capacity, "weight": 1}]
 
 
-def training_request(job: TrainingJob, container: str) -> dict[str, Any]:
-    """The arguments of RunTask that differ between candidates: overrides and tags.
+def request(job: Job, container: str) -> dict[str, Any]:
+    """The arguments of RunTask that differ between jobs: overrides and tags.
 
-    Built from a validated job only: overrides may also carry roles and commands, so nothing that a person typed gets
-    into them unchecked.
+    Built from a validated job only: overrides may also carry roles and other commands, so nothing that a person typed,
+    or an XCom holds, gets into them unchecked.
     """
-    environment = [{"name": name, "value": value} for name, value in job.to_environment().items()]
-    return {
-        "overrides": {"containerOverrides": [{"name": container, "environment": environment}]},
-        "tags": {RUN_TAG: job.run, CANDIDATE_TAG: job.candidate},
+    override: dict[str, Any] = {
+        "name": container,
+        "environment": [{"name": name, "value": value} for name, value in job.to_environment().items()],
     }
+    if job.arguments:
+        override["command"] = list(job.arguments)
+    return {"overrides": {"containerOverrides": [override]}, "tags": {RUN_TAG: job.run, JOB_TAG: job.name}}
 
 
-def requested_job(overrides: Mapping[str, Any]) -> TrainingJob:
-    """The inverse of `training_request`: the job in the overrides of a task."""
-    (container,) = overrides["containerOverrides"]
-    return TrainingJob.from_environment({entry["name"]: entry["value"] for entry in container["environment"]})
-
-
-def failure_of(task: Mapping[str, Any], container: str) -> MnistError:
-    """Why a stopped task left no committed checkpoint.
+def failure_of(task: Mapping[str, Any], container: str, *, missing: str, log: Sequence[str] = ()) -> MnistError:
+    """Why a stopped task did not bring about what it had to.
 
     Args:
         task: One entry of DescribeTasks, with `lastStatus` STOPPED.
         container: Name of the container whose exit code counts.
+        missing: What is not there, in words.
+        log: The last lines that the container wrote; they tell the cause to people, and decide nothing.
     """
     state: Mapping[str, Any] = next((c for c in task.get("containers", []) if c.get("name") == container), {})
     reason = state.get("reason") or task.get("stoppedReason") or "ECS gave no reason"
@@ -102,14 +123,28 @@ def failure_of(task: Mapping[str, Any], container: str) -> MnistError:
         return _failed_to_start(reason)
     if code == 0:
         return ContainerFailed(
-            f"container {container} exited with 0, but its checkpoint is not committed",
-            mend="check that the task definition runs the trainer's image (output TaskDefinition of infra/mnist.yaml)",
+            f"container {container} exited with 0, but {missing}",
+            mend="check that the task definition runs the image it is meant for (outputs of infra/mnist.yaml)",
         )
-    meaning = _MEANING.get(code, "the log says why")
-    message = f"container {container} exited with {code}: {meaning} ({reason})"
+    problem, mend = _last_error(log)
+    cause = problem or f"{_MEANING.get(code, 'the log says why')} ({reason})"
+    message = f"container {container} exited with {code}: {cause}"
     if code in _MAY_PASS:
-        return TemporaryError(message, mend="Airflow tries again; if it lasts, look at the container's log above")
-    return ContainerFailed(message, mend="read the container's log above, correct the cause, then clear the run")
+        return TemporaryError(
+            message, mend=mend or "Airflow tries again; if it lasts, look at the container's log above"
+        )
+    return ContainerFailed(
+        message, mend=mend or "read the container's log above, correct the cause, then clear the run"
+    )
+
+
+def _last_error(log: Sequence[str]) -> tuple[str, str]:
+    """Problem and mend of the last `MnistError` that a container printed; empty where it printed none."""
+    starts = [number for number, line in enumerate(log) if line.startswith(ERROR)]
+    if not starts:
+        return "", ""
+    problem, _, mend = "\n".join(log[starts[-1] :]).removeprefix(ERROR).partition(f"\n{MEND}")
+    return problem.strip(), mend.strip()
 
 
 def _failed_to_start(reason: str) -> MnistError:
@@ -145,7 +180,7 @@ def explained(error: ClientError | BotoCoreError) -> MnistError:
         return TemporaryError(f"ECS could not serve the request now: {error}", mend="Airflow tries again")
     return ConfigurationError(
         f"ECS refused the request: {error}",
-        mend="check MNIST_CLUSTER, MNIST_TASK_DEFINITION and the role of aws_default (infra/mnist.yaml)",
+        mend="check MNIST_CLUSTER, MNIST_..._TASK_DEFINITION and the role of aws_default (infra/mnist.yaml)",
     )
 
 

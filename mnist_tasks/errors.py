@@ -21,6 +21,9 @@ what came, what was expected and how to mend it.
 
 from __future__ import annotations
 
+# What the second line of an error begins with.
+MEND = "  To mend it: "
+
 
 class MnistError(Exception):
     """Base of the family.
@@ -36,7 +39,7 @@ class MnistError(Exception):
         self.mend = mend
 
     def __str__(self) -> str:
-        return f"{self.problem}\n  To mend it: {self.mend}" if self.mend else self.problem
+        return f"{self.problem}\n{MEND}{self.mend}" if self.mend else self.problem
 
     def __reduce__(self) -> tuple[object, ...]:
         # Exceptions cross process borders (multiprocessing, Airflow's supervisor); the keyword argument must survive.

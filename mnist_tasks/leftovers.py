@@ -6,11 +6,12 @@ until its own time limit; looking for it bounds further what it costs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta
+from itertools import chain
 from typing import Any
 
-from mnist_tasks.ecs import CANDIDATE_TAG, RUN_TAG
+from mnist_tasks.ecs import JOB_TAG, RUN_TAG
 
 # How many tasks DescribeTasks takes at once.
 _BATCH = 100
@@ -20,24 +21,24 @@ def stop_leftovers(
     client: Any,
     *,
     cluster: str,
-    task_definition: str,
+    task_definitions: Iterable[str],
     is_over: Callable[[str], bool],
     now: datetime,
     longest: timedelta,
 ) -> list[str]:
-    """Stop every running task of a run that is over, or that is older than a task can be; returns the candidates.
+    """Stop every running task of a run that is over, or that is older than a task can be; returns their jobs.
 
     Args:
         client: boto3's for ECS.
         cluster: The cluster to look in.
-        task_definition: A family, with or without a revision, or an ARN; tasks of all its revisions are looked at.
+        task_definitions: Families, with or without a revision, or ARNs; tasks of all their revisions are looked at.
         is_over: Tells of a run's slug whether the run has ended. It must say no of runs that it does not know: they may
             be those of another Airflow.
         now: The time.
         longest: The time limit of a container, with a margin.
     """
     stopped = []
-    for task in _running(client, cluster, task_definition):
+    for task in chain.from_iterable(_running(client, cluster, definition) for definition in task_definitions):
         tags = {tag["key"]: tag["value"] for tag in task.get("tags", [])}
         if RUN_TAG not in tags:
             continue  # not one of ours
@@ -45,7 +46,7 @@ def stop_leftovers(
         if too_old or is_over(tags[RUN_TAG]):
             reason = "older than its time limit" if too_old else f"run {tags[RUN_TAG]} is over"
             client.stop_task(cluster=cluster, task=task["taskArn"], reason=f"leftover: {reason}")
-            stopped.append(tags.get(CANDIDATE_TAG, task["taskArn"]))
+            stopped.append(tags.get(JOB_TAG, task["taskArn"]))
     return stopped
 
 

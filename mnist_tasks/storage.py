@@ -12,7 +12,8 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, ParamValidationError
 
@@ -51,11 +52,31 @@ class Stored:
 
 
 @dataclass(frozen=True)
+class Lock:
+    """S3's Object Lock, put by put.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-lock.html
+    """
+
+    mode: Literal["GOVERNANCE", "COMPLIANCE"]
+    days: int
+
+    def options(self) -> Any:
+        """What PutObject has to say."""
+        return {"ObjectLockMode": self.mode, "ObjectLockRetainUntilDate": datetime.now(UTC) + timedelta(self.days)}
+
+
+@dataclass(frozen=True)
 class Storage:
-    """One bucket, reached through a client that the caller configured (endpoint, credentials, retries)."""
+    """One bucket, reached through a client that the caller configured (endpoint, credentials, retries).
+
+    With a `lock`, no version of what is written through it can be removed before its time. It may be written over, as
+    ever: that makes another version.
+    """
 
     client: S3Client
     bucket: str
+    lock: Lock | None = None
 
     def uri(self, key: str) -> str:
         """`s3://bucket/key`, for people."""
@@ -135,7 +156,8 @@ class Storage:
                 Key=key,
                 Body=body,
                 ContentType=content_type,
-                ChecksumAlgorithm="SHA256",
+                ChecksumAlgorithm="SHA256",  # S3 wants one of whoever asks for a lock
+                **(self.lock.options() if self.lock else {}),
                 **options,
             )
 

@@ -1,31 +1,33 @@
-"""The training operator: the stock one, made exactly-once.
+"""The operator for containers, training and promoting: the stock one, made exactly-once.
 
 What it does otherwise than `EcsRunTaskOperator` (amazon provider 9.39.0), and what would make that unnecessary:
 
-- **One task for a candidate, whoever dies.** What is about to be submitted is written to Airflow's task state first,
+- **One task for a job, whoever dies.** What is about to be submitted is written to Airflow's task state first,
   then RunTask is called with a client token made of it: a retry that finds the note but no ARN sends the same request
   and gets the same task. The stock operator sends a random token, and finds only tasks that still run. (apache/airflow
   PR 72421 keeps the ARN; `ResumableJobMixin` by itself leaves the moment between the two uncovered.)
-- **Success is the manifest in S3**, not an exit code: a task that somebody stopped may well exit with 0. (No upstream
-  issue: the stock operator cannot know what success is.)
-- **ECS that does not answer while training runs is no failure**, and neither is its log. (Issue 42521.)
+- **Success is what is in S3**, the candidate's manifest or the run's decision, not an exit code: a task that somebody
+  stopped may well exit with 0. (No upstream issue: the stock operator cannot know what success is.)
+- **The request is made of a checked job**, whatever an XCom holds: overrides could carry roles and other commands.
+- **ECS that does not answer while the container works is no failure**, and neither is its log. (Issue 42521.)
 - **Every exit stops the task** that it leaves behind, not only some. (PR 61051.) What no exit can (a worker that is
   killed when no retry is left) is bounded by the container's own time limit and by the DAG `mnist_sweep`.
-- **The end has a type**: `mnist_tasks.ecs` tells what another try may mend from what it can only repeat. The last try
-  runs on demand, because Fargate never falls back from Spot by itself.
+- **The end has a type**: `mnist_tasks.ecs` tells what another try may mend from what it can only repeat, in the words
+  of the container's own error where its log can be read. The last try runs on demand, because Fargate never falls back
+  from Spot by itself.
 
 It is synchronous: a deferred task that is killed leaves its container running (issue 36090), and execution_timeout does
 not reach it (issue 69678).
 
-**What a clear means.** A candidate whose manifest is committed is not trained again: the step succeeds at once. A
-task that still runs is waited for. Otherwise a new task goes on after the last whole epoch. To train anew, trigger a
-new run.
+**What a clear means.** A committed candidate is not trained again, and a run that has decided does not decide again:
+the step ends as it did, at once. A task that still runs is waited for. Otherwise a new task goes on: training after the
+last whole epoch, promoting with what it had written. To do it anew, trigger a new run.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -33,47 +35,62 @@ from airflow.providers.amazon.aws.exceptions import EcsOperatorError
 from airflow.providers.amazon.aws.operators.ecs import EcsRunTaskOperator
 from airflow.sdk import ResumableJobMixin
 from botocore.exceptions import BotoCoreError, ClientError
-from mnist_wiring import LAYOUT, storage
 
-from mnist_tasks import checkpoints, ecs, progress
+from mnist_tasks import ecs
 from mnist_tasks.errors import TemporaryError
 
 # Keys of the task state, which Airflow's UI shows. Renamed, they would make a deployment forget tasks that run.
 SUBMISSION, REFUSED, PROGRESS = "submission", "refused", "progress"
 
-_COMMITTED, _STOPPED = "COMMITTED", "STOPPED"
+_DONE, _STOPPED = "DONE", "STOPPED"
 # A task that has just been started, and one that ended an hour ago, look the same to DescribeTasks: it knows neither.
 _TIMES_MISSING = 20
 
 
-class TrainOperator(ResumableJobMixin, EcsRunTaskOperator):
-    """Trains one candidate on ECS and waits for it.
+class EcsWorkOperator(ResumableJobMixin, EcsRunTaskOperator):
+    """Has a container on ECS do a piece of work, and waits for it; returns the work's result.
 
     Args:
+        work: Makes the work of the context that Airflow gives this step.
         capacity: Where to run it; the last try runs on FARGATE.
-        kwargs: Those of the stock operator; `overrides` and `tags` as `mnist_tasks.ecs.training_request` makes them.
+        job: What `work` may need besides, for a step that is mapped: plain JSON, checked there.
+        kwargs: Those of the stock operator; `overrides` and `tags` are made of the work.
     """
 
     external_id_key = "ecs_task"
+    template_fields = (*EcsRunTaskOperator.template_fields, "job")
 
-    def __init__(self, *, capacity: ecs.Capacity, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+    def __init__(
+        self,
+        *,
+        work: Callable[[Any], ecs.Work],
+        capacity: ecs.Capacity,
+        job: Mapping[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**{"overrides": {}, **kwargs})
+        self.make_work = work
         self.capacity = capacity
+        self.job = job
         self._told = ""
 
-    def execute(self, context: Any) -> None:
-        """Return once the candidate is committed.
+    def execute(self, context: Any) -> Mapping[str, Any]:
+        """Return once the work is done.
 
         Raises:
             TemporaryError: another try may succeed.
             MnistError: another try would only repeat it.
         """
-        self.job, self.storage = ecs.requested_job(self.overrides), storage()
-        if self._is_committed():
-            self.log.info("%s is committed already: nothing to train", self.job.candidate)
+        self.work = self.make_work(context)
+        request = ecs.request(self.work.job, self.container_name or "")
+        self.overrides, self.tags = request["overrides"], request["tags"]
+        result = self.work.result()
+        if result is not None:
+            self.log.info("%s is done already", self.work.job.name)
         else:
-            self.execute_resumable(context)
-        self._clean_up()
+            result = self.execute_resumable(context)
+        self.work.clean_up()
+        return dict(result)
 
     # What ResumableJobMixin asks for. An "external id" is {"generation": ..., "arn": ...}.
 
@@ -94,35 +111,37 @@ class TrainOperator(ResumableJobMixin, EcsRunTaskOperator):
         self.arn = external_id["arn"]
         task = self._describe()
         if task is None or task["desiredStatus"] == _STOPPED:
-            # Unknown yet, or still being stopped: no two tasks may train one candidate at the same time.
+            # Unknown yet, or still being stopped: no two tasks may do one job at the same time.
             task = self._wait()
         if task is not None and task["lastStatus"] != _STOPPED:
             return str(task["lastStatus"])
-        return _COMMITTED if self._is_committed() else _STOPPED
+        return _STOPPED if self.work.result() is None else _DONE
 
     def is_job_active(self, status: str) -> bool:
         """Whether it is worth waiting for."""
-        return status not in {_COMMITTED, _STOPPED}
+        return status not in {_DONE, _STOPPED}
 
     def is_job_succeeded(self, status: str) -> bool:
         """Whether there is nothing left to do."""
-        return status == _COMMITTED
+        return status == _DONE
 
     def poll_until_complete(self, external_id: Any, context: Any) -> None:
         """Wait for the task's end, telling how far it is."""
         self.arn = external_id["arn"]
         with self._stopping_what_is_left(), self._live_log():
             task = self._wait(context["task_state_store"])
-        if self._is_committed():
+        if self.work.result() is not None:
             return
-        for line in self._last_lines():
+        lines = self._last_lines()
+        for line in lines:
             self.log.error("container: %s", line)
         if task is None:
             raise TemporaryError(f"ECS no longer knows the task {self.arn}", mend="Airflow starts another one")
-        raise ecs.failure_of(task, self.container_name or "")
+        raise ecs.failure_of(task, self.container_name or "", missing=self.work.missing, log=lines)
 
-    def get_job_result(self, external_id: Any, context: Any) -> None:
-        """Results are read from S3."""
+    def get_job_result(self, external_id: Any, context: Any) -> Any:  # noqa: ARG002
+        """What the work has brought about, read from S3."""
+        return self.work.result()
 
     def on_kill(self) -> None:
         """Stop the task: the run was marked failed, cleared or timed out, or the worker shuts down."""
@@ -136,9 +155,9 @@ class TrainOperator(ResumableJobMixin, EcsRunTaskOperator):
         return ecs.Submission(generation=done + 1, capacity="FARGATE" if is_last_try else self.capacity)
 
     def _run_task(self, submission: ecs.Submission) -> str:
-        self._started_by = self.job.run
+        self._started_by = self.work.job.run
         self.capacity_provider_strategy = submission.placement()
-        token = submission.client_token(self.job)
+        token = submission.client_token(self.work.job)
         # The stock `_start_task` has no argument for it. The event is documented: botocore's extension point.
         self.client.meta.events.register(
             "provide-client-params.ecs.RunTask", lambda params, **_: {**params, "clientToken": token}, "client-token"
@@ -173,22 +192,13 @@ class TrainOperator(ResumableJobMixin, EcsRunTaskOperator):
             raise ecs.explained(error) from error
         return next(iter(answer["tasks"]), None)
 
-    def _is_committed(self) -> bool:
-        return checkpoints.find(self.storage, LAYOUT, self.job.candidate) is not None
-
-    def _clean_up(self) -> None:
-        # The container does so itself, unless it was killed between its commit and that.
-        resume = LAYOUT.resume(self.job.run, self.job.candidate)
-        if self.storage.exists(resume):
-            self.storage.delete(resume)
-
     def _tell(self, state: Any) -> None:
-        """Put the newest figures where Airflow's UI shows them. Nothing that goes wrong here is worth a training."""
+        """Put the newest figures where Airflow's UI shows them. Nothing that goes wrong here is worth the work."""
         with suppress(Exception):
-            told = progress.find(self.storage, LAYOUT, self.job.run, self.job.candidate)
-            if told is not None and state is not None and told.message != self._told:
-                state.set(PROGRESS, told.message)
-                self._told = told.message
+            told = self.work.progress()
+            if told is not None and state is not None and told != self._told:
+                state.set(PROGRESS, told)
+                self._told = told
 
     @contextmanager
     def _patience(self) -> Iterator[None]:

@@ -16,16 +16,16 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import Asset, AssetAlias, BaseHook, ExceptionRetryPolicy, Param, RetryAction, RetryRule
 
-from mnist_tasks.config import Frozen, Settings
+from mnist_tasks.config import Frozen, PromotionJob, Settings, TrainingJob
 from mnist_tasks.layout import Layout, run_slug
 
 if TYPE_CHECKING:
     from email.message import EmailMessage
 
+    from mnist_tasks.ecs import Work
     from mnist_tasks.notify import Mail, MailServer
     from mnist_tasks.promotion.chain import Chain
     from mnist_tasks.report import FailedStep
-    from mnist_tasks.signing import Signer
     from mnist_tasks.storage import Storage
 
 SETTINGS = Settings.from_environment(os.environ)
@@ -52,8 +52,8 @@ def storage() -> Storage:
 
 
 @cache
-def chain_of_decisions(*, signing: bool = False) -> Chain:
-    """The signed decisions; only the steps that decide ask for the key that signs.
+def chain_of_decisions() -> Chain:
+    """The signed decisions, for reading: only the promoter's container may sign.
 
     Raises:
         ConfigurationError: `MNIST_SIGNING_KEYS` names no file with public keys.
@@ -61,17 +61,51 @@ def chain_of_decisions(*, signing: bool = False) -> Chain:
     from mnist_tasks.promotion.chain import Chain
     from mnist_tasks.signing import TrustedKeys
 
-    return Chain(storage(), LAYOUT, TrustedKeys.from_file(SETTINGS.signing_keys), _signer() if signing else None)
+    return Chain(storage(), LAYOUT, TrustedKeys.from_file(SETTINGS.signing_keys))
 
 
-def _signer() -> Signer | None:
-    from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
+def training(context: Any) -> Work:
+    """What a mapped step has its container do: the job that the plan made, checked again."""
+    from mnist_tasks import work
 
-    from mnist_tasks.signing import KmsSigner
+    job = TrainingJob.checked(context["task"].job, mend="clear the step `plan`: its XCom is no plan's job")
+    return work.training(storage(), LAYOUT, job)
 
-    if not SETTINGS.signing_key:
-        return None
-    return KmsSigner(AwsBaseHook(aws_conn_id="aws_default", client_type="kms").conn, SETTINGS.signing_key)
+
+def promotion(dag_run: Any, **wish: str) -> Work:
+    """What the promoter is asked to do for this run; `wish` is the action and what it needs."""
+    from mnist_tasks import work
+
+    values = {"bucket": SETTINGS.bucket, "checkpoints_prefix": LAYOUT.checkpoints, "run": slug_of(dag_run), **wish}
+    job = PromotionJob.checked(values, mend="trigger the run again with values inside the bounds of the form")
+    return work.promotion(chain_of_decisions(), job)
+
+
+def on_ecs(task_definition: str, container: str) -> dict[str, Any]:
+    """What every step that runs a container tells its operator."""
+    return {
+        "cluster": SETTINGS.cluster,
+        "task_definition": task_definition,
+        "network_configuration": SETTINGS.network_configuration(),
+        "container_name": container,
+        "awslogs_group": SETTINGS.log_group,
+        "awslogs_stream_prefix": SETTINGS.log_stream_prefix,
+        "awslogs_fetch_interval": timedelta(seconds=SETTINGS.poll_seconds),
+        "waiter_delay": SETTINGS.poll_seconds,
+    }
+
+
+# Never on Spot: a promotion takes seconds, and the champion waits for it.
+ON_PROMOTER: dict[str, Any] = {
+    **on_ecs(SETTINGS.promoter_task_definition, SETTINGS.promoter_container_name),
+    "capacity": "FARGATE",
+}
+
+
+def announce(context: Any, decision: Any) -> None:
+    """Tell whoever waits for a new champion, if this decision made one."""
+    if decision["outcome"] in {"released", "rolled_back"}:
+        context["outlet_events"][RELEASED].add(CHAMPION, extra=decision)
 
 
 def mail_server() -> MailServer:

@@ -17,6 +17,9 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Literal
 
+from mnist_tasks import ecs
+from mnist_tasks.config import TrainingJob
+
 ROOT = Path(__file__).resolve().parents[1]
 Operator = Literal["ours", "stock"]
 
@@ -97,12 +100,12 @@ class Try:
         signal.signal(signal.SIGTERM, lambda *_: operator.on_kill())
         signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
-            _execute(operator, self._context())
+            _execute(operator, self._context(operator))
         except BaseException as error:  # noqa: BLE001 - also a KeyboardInterrupt is an outcome
             outcome = {"error": type(error).__name__, "message": str(error)}
         self._outcome.write_text(json.dumps(outcome))
 
-    def _context(self) -> dict[str, Any]:
+    def _context(self, task: Any) -> dict[str, Any]:
         ti = SimpleNamespace(
             dag_id="mnist_training",
             task_id="train",
@@ -112,7 +115,7 @@ class Try:
             max_tries=self.max_tries,
             stats_tags={},
         )
-        return {"ti": ti, "task_state_store": self.state}
+        return {"ti": ti, "task": task, "task_state_store": self.state}
 
 
 def _make(kind: Operator, request: Mapping[str, Any]) -> Any:
@@ -127,12 +130,16 @@ def _make(kind: Operator, request: Mapping[str, Any]) -> Any:
         **request,
     }
     if kind == "stock":
+        job = TrainingJob.checked(common.pop("job"), mend="")
+        common |= ecs.request(job, common["container_name"])
         from airflow.providers.amazon.aws.operators.ecs import EcsRunTaskOperator
 
         return EcsRunTaskOperator(launch_type="FARGATE", reattach=True, **common)
-    from mnist_ecs import TrainOperator
+    from mnist_wiring import training
 
-    return TrainOperator(capacity="FARGATE_SPOT", **common)
+    from mnist_ecs import EcsWorkOperator
+
+    return EcsWorkOperator(capacity="FARGATE_SPOT", work=training, **common)
 
 
 def _execute(operator: Any, context: dict[str, Any]) -> None:

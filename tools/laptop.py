@@ -32,7 +32,7 @@ class Laptop:
         Credentials, proxies and AIRFLOW_... settings of the caller stay outside: a laptop run must not reach a real
         account by accident.
         """
-        cloud = self.cloud.environment
+        cloud = self.cloud.as_role("worker")
         smtp = {
             "conn_type": "smtp",
             "host": cloud["SMTP_HOST"],

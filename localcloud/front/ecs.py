@@ -12,11 +12,11 @@ import re
 import threading
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
-from localcloud.aws import REGION
+from localcloud.aws import ACCOUNT, REGION
 from localcloud.front.descriptions import STOPPED, describe, describe_retry
 from localcloud.front.emulator import TARGET, EmulatorEcs
 from localcloud.front.faults import NO_CAPACITY, SPOT, SPOT_INTERRUPTION, Capacity
@@ -26,7 +26,6 @@ from localcloud.front.records import RunRecord, TokenKey, fingerprint
 
 _log = logging.getLogger(__name__)
 
-ACCOUNT = "000000000000"
 _CREDENTIAL = re.compile(r"Credential=([^/]+)/[^/]+/([^/]+)/")
 _TOKEN = re.compile(r"[!-~]{1,64}")
 
@@ -35,19 +34,23 @@ Request = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Caller:
-    """Whose resources a request is about. As the emulator does it, an access key of 12 digits names the account."""
+    """Whose resources a request is about. As the emulator does it, an access key of 12 digits names the account.
 
-    account: str = ACCOUNT
-    region: str = REGION
+    `ask` passes his own request on, as he has signed it: the emulator checks the signature, and whether he may.
+    """
+
+    account: str
+    region: str
+    ask: Callable[[], Answer] = field(repr=False)
 
     @classmethod
-    def of(cls, head: Head) -> Caller:
+    def of(cls, head: Head, ask: Callable[[], Answer]) -> Caller:
         """The caller by the request's signature."""
         match = _CREDENTIAL.search(head.headers.get("authorization", ""))
         if not match:
-            return cls()
+            return cls(ACCOUNT, REGION, ask)
         key, region = match.groups()
-        return cls(key if re.fullmatch(r"\d{12}", key) else ACCOUNT, region)
+        return cls(key if re.fullmatch(r"\d{12}", key) else ACCOUNT, region, ask)
 
 
 class Ecs:
@@ -62,19 +65,27 @@ class Ecs:
 
     def pick(self, head: Head) -> Callable[[bytes], Answer] | None:
         """What answers this request in the emulator's place, or None."""
-        caller = Caller.of(head)
-        actions: dict[str, Callable[[Request], Answer]] = {
-            f"{TARGET}RunTask": lambda request: self._run(request, caller),
-            f"{TARGET}StopTask": lambda request: self._stop(request, caller),
-            f"{TARGET}DescribeTasks": lambda request: self._describe(request, caller),
-            f"{TARGET}ListTasks": lambda request: self._list(request, caller),
-        }
         controls: dict[str, Callable[[Request], Answer]] = {
             "/_localcloud/capacity": self._capacity.plan,
             "/_localcloud/spot-interruption": self._interrupt,
         }
-        action = controls.get(head.path) or actions.get(head.headers.get("x-amz-target", ""))
-        return None if action is None else lambda body: _answer(action, body)
+        if control := controls.get(head.path):
+            return lambda body: _answer(control, body)
+        actions: dict[str, Callable[[Request, Caller], Answer]] = {
+            f"{TARGET}RunTask": self._run,
+            f"{TARGET}StopTask": self._stop,
+            f"{TARGET}DescribeTasks": self._describe,
+            f"{TARGET}ListTasks": self._list,
+        }
+        action = actions.get(head.headers.get("x-amz-target", ""))
+        if action is None:
+            return None
+
+        def answer(body: bytes) -> Answer:
+            caller = Caller.of(head, lambda: self._emulator.hand_on(head, body))
+            return _answer(lambda request: action(request, caller), body)
+
+        return answer
 
     def _run(self, request: Request, caller: Caller) -> Answer:
         token = request.get("clientToken") or uuid.uuid4().hex
@@ -92,7 +103,7 @@ class Ecs:
     def _start(self, key: TokenKey, request: Request, caller: Caller) -> Answer:
         if self._capacity.is_missing(request):
             return Answer(HTTPStatus.OK, {"tasks": [], "failures": [{"reason": NO_CAPACITY}]})
-        answer = self._emulator.call("RunTask", request, caller.account, caller.region)
+        answer = caller.ask()
         if answer.status == HTTPStatus.OK and answer.value["tasks"]:
             self._ledger.add(key, fingerprint(request), answer.value["tasks"])
         return answer
@@ -108,7 +119,7 @@ class Ecs:
         return Answer(HTTPStatus.OK, {"tasks": tasks, "failures": []})
 
     def _describe(self, request: Request, caller: Caller) -> Answer:
-        answer = self._emulator.call("DescribeTasks", request, caller.account, caller.region)
+        answer = caller.ask()
         if answer.status != HTTPStatus.OK:
             return answer
         self._observe(seen := {task["taskArn"]: task for task in answer.value["tasks"]})
@@ -122,7 +133,7 @@ class Ecs:
         return Answer(HTTPStatus.OK, {"tasks": found, "failures": missing})
 
     def _list(self, request: Request, caller: Caller) -> Answer:
-        answer = self._emulator.call("ListTasks", request, caller.account, caller.region)
+        answer = caller.ask()
         if answer.status == HTTPStatus.OK:
             # What ran when the emulator was restarted it lists as RUNNING for ever.
             is_listed = self._ledger.knows if request.get("desiredStatus") == STOPPED else self._ledger.is_wanted

@@ -23,13 +23,21 @@ class EcsTasks:
     """Looks tasks up in the emulator."""
 
     def __init__(
-        self, client: ClientFactory, region: str, endpoint_url: str, await_record: Callable[[str, float], None]
+        self,
+        client: ClientFactory,
+        region: str,
+        endpoint_url: str,
+        await_record: Callable[[str, float], None],
+        credentials: Callable[[str, str], Mapping[str, str]],
     ) -> None:
-        """`endpoint_url` is where tasks reach AWS; `await_record` returns once a task, by its ARN, may start."""
+        """`endpoint_url` is where tasks reach AWS; `await_record` returns once a task, by its ARN, may start.
+
+        `credentials` are the variables by which a container finds those of a role, for a session of that name.
+        """
         self._endpoint_url = endpoint_url
         self._await_record = await_record
+        self._credentials = credentials
         self._ecs = client("ecs")
-        self._sts = client("sts")
         self._region = region
 
     def settings(self, request: CreateRequest) -> TaskSettings:
@@ -49,22 +57,14 @@ class EcsTasks:
         # Without this, an SDK in a task that has no role would look for an EC2 instance's metadata.
         environment |= {"AWS_EC2_METADATA_DISABLED": "true"}
         if role:
-            environment |= self._credentials(role, session=task["taskArn"].rpartition("/")[2])
+            # Fargate, too, names a task role's session after the task.
+            environment |= self._credentials(role, task["taskArn"].rpartition("/")[2])
         return TaskSettings(environment, _stop_timeout(definition, request.labels[NAME_LABEL]))
 
     def _describe(self, labels: Mapping[str, str]) -> dict[str, Any]:
         answer = self._ecs.describe_tasks(cluster=labels[CLUSTER_LABEL], tasks=[labels[TASK_LABEL]])
         task: dict[str, Any] = answer["tasks"][0]
         return task
-
-    def _credentials(self, role: str, session: str) -> dict[str, str]:
-        # Fargate, too, names a task role's session after the task.
-        keys = self._sts.assume_role(RoleArn=role, RoleSessionName=session)["Credentials"]
-        return {
-            "AWS_ACCESS_KEY_ID": keys["AccessKeyId"],
-            "AWS_SECRET_ACCESS_KEY": keys["SecretAccessKey"],
-            "AWS_SESSION_TOKEN": keys["SessionToken"],
-        }
 
 
 def _stop_timeout(definition: Mapping[str, Any], container: str) -> float | None:

@@ -12,12 +12,12 @@ from datetime import datetime
 from itertools import islice
 
 from mnist_tasks import __version__
-from mnist_tasks.errors import Conflict
+from mnist_tasks.errors import Conflict, GateFailed
 from mnist_tasks.promotion.chain import START, Chain, Head, Link
 from mnist_tasks.promotion.records import NO_EVIDENCE, Champion, Decision, Evidence, Verdict
 from mnist_tasks.storage import parse, to_json
 
-__all__ = ["NO_EVIDENCE", "Champion", "Decision", "Evidence", "Verdict", "find_of_run", "record"]
+__all__ = ["NO_EVIDENCE", "Champion", "Decision", "Evidence", "Verdict", "find_of_run", "passed", "record"]
 
 # Each lost race is another run's decision; that many within one step means that something else is wrong.
 _TRIES = 20
@@ -99,6 +99,20 @@ def find_of_run(chain: Chain, slug: str, *, within: int | None = None) -> Decisi
     if stored is None:
         return None
     return _of_run(islice(chain.walk(parse(Head, chain.storage, stored)), within), slug)
+
+
+def passed(decision: Decision) -> Decision:
+    """The decision itself, unless the candidate did not pass.
+
+    Raises:
+        GateFailed: it says which gates, and the figures.
+    """
+    if decision.outcome == "rejected":
+        raise GateFailed(
+            f"{decision.reason} ({decision.candidate} is not promoted)",
+            mend="the champion stays in service; look in the report for what this run did otherwise, then train anew",
+        )
+    return decision
 
 
 def _of_run(links: Iterable[Link], slug: str) -> Decision | None:

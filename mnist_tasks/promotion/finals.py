@@ -53,15 +53,20 @@ def read_promotion(chain: Chain, name: str) -> Decision:
     return decision
 
 
+def is_promotion(decision: Decision) -> bool:
+    """Whether a final came to be by it."""
+    return decision.kind == "promotion" and decision.final is not None
+
+
 def keep_promotion(chain: Chain, decision: Decision) -> None:
     """Put the copy of a promotion's record beside its final, once.
 
     Raises:
         IntegrityError: another one lies there.
     """
-    if decision.kind != "promotion" or decision.final is None:
+    if not is_promotion(decision):
         return
-    key = chain.layout.final_decision(decision.final)
+    key = chain.layout.final_decision(decision.final or "")
     if not chain.storage.put_if_absent(key, chain.read(decision.sequence).body):
         raise IntegrityError(
             f"{chain.storage.uri(key)} is not a copy of decision {decision.sequence}",

@@ -14,7 +14,7 @@ from mnist_tasks.metrics import Evaluation, evaluate
 from mnist_tasks.promotion import decisions
 from mnist_tasks.promotion.chain import Chain
 from mnist_tasks.promotion.decisions import NO_EVIDENCE, Champion, Decision, Evidence, Verdict
-from mnist_tasks.promotion.finals import read_final
+from mnist_tasks.promotion.finals import is_promotion, read_final
 from mnist_tasks.storage import Storage, parse, to_json
 
 _TRIES = 20
@@ -30,6 +30,25 @@ def read_champion(storage: Storage, layout: Layout) -> Champion | None:
     """
     stored = storage.find(layout.champion)
     return parse(Champion, storage, stored) if stored else None
+
+
+def find_settled(chain: Chain, slug: str) -> Decision | None:
+    """The decision of a run once all that follows from it is done; None before that.
+
+    That is: its copy lies beside its final, and `champion.json` shows it, or a later one.
+
+    Raises:
+        IntegrityError: the pointer or the chain of decisions is damaged.
+    """
+    decision = decisions.find_of_run(chain, slug)
+    if decision is None:
+        return None
+    if is_promotion(decision) and not chain.storage.exists(chain.layout.final_decision(decision.final or "")):
+        return None
+    if decision.champion is None:
+        return decision
+    shown = read_champion(chain.storage, chain.layout)
+    return decision if shown and shown.decision >= decision.champion.decision else None
 
 
 def update_champion(chain: Chain) -> None:

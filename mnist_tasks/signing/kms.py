@@ -6,13 +6,17 @@ what is in it is none of KMS's business. https://docs.aws.amazon.com/kms/latest/
 
 from __future__ import annotations
 
+import base64
 import hashlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, ParamValidationError
 
 from mnist_tasks.errors import ConfigurationError, MnistError, TemporaryError
+from mnist_tasks.signing.keys import TrustedKeys
 
 if TYPE_CHECKING:
     from mypy_boto3_kms import KMSClient
@@ -31,6 +35,21 @@ class Signer(Protocol):
     def sign(self, message: bytes) -> bytes:
         """An ECDSA signature (DER, on P-256) of the message's SHA-256."""
         ...
+
+
+def trusted_keys(client: KMSClient, key_ids: Sequence[str]) -> TrustedKeys:
+    """The public halves of KMS keys, for the one who signs: asked of KMS, he needs no file that could be exchanged.
+
+    Raises:
+        TemporaryError: KMS cannot answer now.
+        ConfigurationError: there is no such key, it is not one on P-256, or the role may not ask for it.
+    """
+    blocks = []
+    for key_id in key_ids:
+        with _explained(client, key_id):
+            der = client.get_public_key(KeyId=key_id)["PublicKey"]
+        blocks.append(b"-----BEGIN PUBLIC KEY-----\n%b\n-----END PUBLIC KEY-----\n" % base64.b64encode(der))
+    return TrustedKeys.from_pem(b"".join(blocks), source="KMS")
 
 
 @dataclass(frozen=True)
@@ -53,31 +72,37 @@ class KmsSigner:
             ConfigurationError: there is no such key, it cannot sign like this, or the role may not use it.
         """
         digest = hashlib.sha256(message).digest()
-        try:
-            answer = self.client.sign(
+        with _explained(self.client, self.identity):
+            return self.client.sign(
                 KeyId=self.identity, Message=digest, MessageType="DIGEST", SigningAlgorithm="ECDSA_SHA_256"
-            )
-        except ClientError as error:
-            raise self._from_client_error(error) from error
-        except (NoCredentialsError, ParamValidationError) as error:
-            raise self._misconfigured(str(error)) from error
-        except (BotoCoreError, OSError) as error:
-            endpoint = self.client.meta.endpoint_url
-            raise TemporaryError(
-                f"KMS did not answer at {endpoint} for {self.identity}: {error}", mend="run the step again"
-            ) from error
-        return answer["Signature"]
+            )["Signature"]
 
-    def _from_client_error(self, error: ClientError) -> MnistError:
-        code = error.response.get("Error", {}).get("Code", "")
-        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-        if status >= 500 or status == 429 or code in _TEMPORARY:
-            return TemporaryError(f"KMS could not sign with {self.identity} now: {error}", mend="run the step again")
-        return self._misconfigured(str(error))
 
-    def _misconfigured(self, why: str) -> ConfigurationError:
-        return ConfigurationError(
-            f"KMS does not sign with {self.identity}: {why}",
-            mend="MNIST_SIGNING_KEY has to be the output SigningKey of infra/mnist.yaml, and the role that promotes "
-            "has to be allowed kms:Sign on it",
-        )
+@contextmanager
+def _explained(client: KMSClient, key_id: str) -> Iterator[None]:
+    try:
+        yield
+    except ClientError as error:
+        raise _from_client_error(key_id, error) from error
+    except (NoCredentialsError, ParamValidationError) as error:
+        raise _misconfigured(key_id, str(error)) from error
+    except (BotoCoreError, OSError) as error:
+        raise TemporaryError(
+            f"KMS did not answer at {client.meta.endpoint_url} for {key_id}: {error}", mend="run the step again"
+        ) from error
+
+
+def _from_client_error(key_id: str, error: ClientError) -> MnistError:
+    code = error.response.get("Error", {}).get("Code", "")
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    if status >= 500 or status == 429 or code in _TEMPORARY:
+        return TemporaryError(f"KMS could not use {key_id} now: {error}", mend="run the step again")
+    return _misconfigured(key_id, str(error))
+
+
+def _misconfigured(key_id: str, why: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"KMS does not let us use the signing key {key_id}: {why}",
+        mend="MNIST_SIGNING_KEY has to be the output SigningKey of infra/mnist.yaml, and the role that promotes has to "
+        "be allowed kms:Sign and kms:GetPublicKey on it",
+    )

@@ -19,17 +19,15 @@ ends in the same weights, to the bit, on the same kind of machine.
 
 from __future__ import annotations
 
-import faulthandler
 import os
-import signal
 import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mnist_tasks.config import ContainerSettings, TrainingJob
-from mnist_tasks.errors import ConfigurationError, DataError, IntegrityError, MnistError, NotFoundError, is_temporary
+from mnist_tasks.container import limit_time, open_storage, run, say
+from mnist_tasks.errors import IntegrityError
 
 if TYPE_CHECKING:
     from mnist_tasks.checkpoints import Manifest
@@ -39,7 +37,6 @@ if TYPE_CHECKING:
     from mnist_tasks.training.resume import Resume
     from mnist_tasks.training.state import State
 
-_PATIENT = {"connect_timeout": 5, "read_timeout": 60, "retries": {"mode": "standard", "total_max_attempts": 6}}
 _BRIEF = {"connect_timeout": 2, "read_timeout": 10, "retries": {"mode": "standard", "total_max_attempts": 2}}
 
 # Imports that cost time stand in the functions below: a bad variable is refused in a blink, and a missing bucket or a
@@ -48,35 +45,12 @@ _BRIEF = {"connect_timeout": 2, "read_timeout": 10, "retries": {"mode": "standar
 
 def main(environment: Mapping[str, str]) -> int:
     """Train the job that the environment describes, and return the exit code."""
-    # Needed, not only polite: the first process of a container ignores SIGTERM unless it has a handler.
-    signal.signal(signal.SIGTERM, _stop)
-    try:
-        _limit_time(ContainerSettings.from_environment(environment).time_limit_seconds)
-        _run(TrainingJob.from_environment(environment))
-    except MnistError as error:
-        print(f"error: {error}", file=sys.stderr, flush=True)
-        return exit_code(error)
-    return 0
+    return run(lambda: _work(environment))
 
 
-def exit_code(error: MnistError) -> int:
-    """What an expected failure ends the process with."""
-    if is_temporary(error):
-        return 4
-    return 3 if isinstance(error, DataError | IntegrityError | NotFoundError) else 2
-
-
-def _limit_time(seconds: int) -> None:
-    # Bounds what a training costs that hangs, or that nobody watches any more. A thread of C code: it also ends a
-    # process whose Python no longer gets its turn, and says where it was.
-    faulthandler.dump_traceback_later(seconds, exit=True, file=sys.__stderr__ or sys.stderr)
-
-
-def _stop(number: int, _frame: FrameType | None) -> None:
-    # Python calls this between two of its instructions: at the latest when the current epoch ends. Whatever it
-    # interrupts, nothing half-written counts: each put to S3 is atomic, and the manifest is the last one.
-    print("error: stopped by SIGTERM", file=sys.stderr, flush=True)
-    raise SystemExit(128 + number)
+def _work(environment: Mapping[str, str]) -> None:
+    limit_time(ContainerSettings.from_environment(environment).time_limit_seconds)
+    _run(TrainingJob.from_environment(environment))
 
 
 def _run(job: TrainingJob) -> None:
@@ -84,9 +58,9 @@ def _run(job: TrainingJob) -> None:
     from mnist_tasks.layout import Layout
     from mnist_tasks.training.resume import Resume
 
-    storage, layout = _storage(job.bucket, _PATIENT), Layout(job.checkpoints_prefix)
+    storage, layout = open_storage(job.bucket), Layout(job.checkpoints_prefix)
     # A client of its own for what training can do without: it must not wait long for an S3 that does not answer.
-    resume = Resume(_storage(job.bucket, _BRIEF), layout, job, _say)
+    resume = Resume(open_storage(job.bucket, _BRIEF), layout, job, say)
     manifest = checkpoints.find(storage, layout, job.candidate)
     if manifest is None:
         manifest = _train(storage, layout, job, resume)
@@ -96,43 +70,27 @@ def _run(job: TrainingJob) -> None:
             mend="train this candidate in a new run, which claims a name of its own",
         )
     else:
-        _say(f"{job.candidate} is committed already: nothing to do")
+        say(f"{job.candidate} is committed already: nothing to do")
     # Also in the second case: the earlier try may have been killed between the two.
     resume.delete()
-    _say(f"manifest: {storage.uri(layout.manifest(manifest.name))}")
-
-
-def _storage(bucket: str, config: Mapping[str, Any]) -> Storage:
-    import boto3
-    from botocore.config import Config
-    from botocore.exceptions import BotoCoreError
-
-    from mnist_tasks.storage import Storage
-
-    try:
-        return Storage(boto3.client("s3", config=Config(user_agent_extra="mnist", **config)), bucket)
-    except (BotoCoreError, ValueError) as error:
-        raise ConfigurationError(
-            f"no S3 client can be made: {error}",
-            mend="correct AWS_REGION, AWS_ENDPOINT_URL or other AWS_... variables",
-        ) from error
+    say(f"manifest: {storage.uri(layout.manifest(manifest.name))}")
 
 
 def _train(storage: Storage, layout: Layout, job: TrainingJob, resume: Resume) -> Manifest:
     training, validation = _examples(storage, layout, job)
-    _say(
+    say(
         f"{job.candidate}: {len(training.labels):,} training and {len(validation.labels):,} validation images, "
         f"{job.epochs} epochs, batch size {job.batch_size}, learning rate {job.learning_rate:g}, seed {job.seed}"
     )
     state = resume.load()
     if state:
-        _say(f"resumed after epoch {len(state.history.epochs)} of {job.epochs}")
+        say(f"resumed after epoch {len(state.history.epochs)} of {job.epochs}")
     from mnist_tasks import checkpoints
     from mnist_tasks.training.loop import train
     from mnist_tasks.training.telling import Telling
     from mnist_tasks.training.weights import PARAMETERS, initial_weights, weights_file
 
-    telling = Telling(resume.storage, layout, job, _say, images=len(training.labels), terminal=sys.stdout.isatty())
+    telling = Telling(resume.storage, layout, job, say, images=len(training.labels), terminal=sys.stdout.isatty())
 
     def on_epoch(state: State) -> None:
         resume.save(state)
@@ -170,10 +128,6 @@ def _examples(storage: Storage, layout: Layout, job: TrainingJob) -> tuple[Examp
     loaded = dataset.load(storage, layout, job.dataset_sha256)
     split = dataset.split(loaded, job.validation_images)
     return Examples.of(loaded, split.training), Examples.of(loaded, split.validation)
-
-
-def _say(line: str) -> None:
-    print(line, flush=True)
 
 
 if __name__ == "__main__":

@@ -196,7 +196,7 @@ def test_the_sweep_stops_the_task_that_an_ended_run_left_and_no_other(pipeline, 
     family = task_definition("python:3.11-slim", ["sleep", "600"])
 
     def start(slug):
-        tags = [{"key": "mnist-run", "value": slug}, {"key": "mnist-candidate", "value": f"of {slug}"}]
+        tags = [{"key": "mnist-run", "value": slug}, {"key": "mnist-job", "value": f"of {slug}"}]
         return ecs.run_task(cluster=cluster, taskDefinition=family, tags=tags)["tasks"][0]["taskArn"]
 
     left, foreign = start(first.slug), start("a-run-of-another-airflow")

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import localcloud
-from mnist_tasks.ecs import CANDIDATE_TAG, RUN_TAG
+from mnist_tasks.ecs import JOB_TAG, RUN_TAG
 from mnist_tasks.leftovers import stop_leftovers
 
 HOUR = timedelta(hours=1)
@@ -31,7 +31,7 @@ def start(cloud: localcloud.Cloud, aws: Callable[[str], Any], family: str) -> An
     ecs, cluster, started = aws("ecs"), cloud.environment["MNIST_CLUSTER"], []
 
     def run(slug: str | None, candidate: str = "") -> str:
-        tags = [{"key": RUN_TAG, "value": slug}, {"key": CANDIDATE_TAG, "value": candidate}] if slug else []
+        tags = [{"key": RUN_TAG, "value": slug}, {"key": JOB_TAG, "value": candidate}] if slug else []
         answer = ecs.run_task(cluster=cluster, taskDefinition=family, launchType="FARGATE", tags=tags)
         started.append(answer["tasks"][0]["taskArn"])
         return started[-1]
@@ -47,7 +47,7 @@ def sweep(cloud: localcloud.Cloud, aws: Callable[[str], Any], family: str) -> Ca
         return stop_leftovers(
             aws("ecs"),
             cluster=cloud.environment["MNIST_CLUSTER"],
-            task_definition=f"{family}:1",
+            task_definitions=("no-such-family", f"{family}:1"),
             is_over=over.__contains__,
             now=now or datetime.now(UTC),
             longest=HOUR,

@@ -18,7 +18,6 @@ import localcloud
 from mnist_tasks import checkpoints
 from mnist_tasks.checkpoints import Manifest
 from mnist_tasks.config import TrainingJob
-from mnist_tasks.ecs import training_request
 from mnist_tasks.storage import Storage, sha256_of
 from tests.container import LAYOUT, ROOT, job_for
 from tests.ecs_tasks import control, poll
@@ -51,7 +50,7 @@ class Training:
             "container_name": "trainer",
             "awslogs_group": environment["MNIST_LOG_GROUP"],
             "awslogs_stream_prefix": "trainer",
-            **training_request(self.job, "trainer"),
+            "job": self.job.model_dump(mode="json"),
         }
         return Try("ours", request, self.folder, number=number)
 

@@ -18,7 +18,6 @@ import pytest
 
 import localcloud
 from mnist_tasks.config import TrainingJob
-from mnist_tasks.ecs import training_request
 from mnist_tasks.layout import Layout
 from mnist_tasks.progress import Progress
 from mnist_tasks.storage import Storage, to_json
@@ -91,7 +90,7 @@ class Step:
             "container_name": "trainer",
             "awslogs_group": self.log_group,
             "awslogs_stream_prefix": "trainer",
-            **training_request(self.job, "trainer"),
+            "job": self.job.model_dump(mode="json"),
         }
         return Try(operator, request, self.folder, **options)
 

@@ -145,7 +145,7 @@ class Steps:
         assert promoted.state == "success", promoted
         self._succeed("report")
         self._succeed("email_report")
-        return str(promoted.value)
+        return str(promoted.value["outcome"])
 
     def _succeed(self, task_id: str, *arguments: Any, **more: Any) -> Any:
         ending = self._try(task_id, *arguments, **more)

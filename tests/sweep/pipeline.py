@@ -191,6 +191,7 @@ def execute(step: Step, try_number: int, now: datetime, store: TaskStateStore) -
     )
     context = {
         "ti": instance,
+        "task": task,
         "task_instance": instance,
         "run_id": run.run_id,
         "dag_run": run,
@@ -214,7 +215,11 @@ def _call(task: Any, arguments: tuple[Any, ...], context: dict[str, Any], now: d
     if function is None:
         task.waiter_delay = _POLL_SECONDS
         task.awslogs_fetch_interval = timedelta(seconds=_POLL_SECONDS)
-        return task.execute(context)
+        value = task.execute(context)
+        # As the task runner does after a success.
+        if (announce := task._post_execute_hook) is not None:
+            announce(context, value)
+        return value
     import mnist_wiring
 
     function.__globals__["datetime"] = mnist_wiring.datetime = stopped_clock(now)

@@ -45,8 +45,14 @@ def test_the_edges_of_the_training_pipeline_are_exactly_these(training):
 
 def test_training_is_an_ecs_task_for_each_candidate(training):
     assert training["tasks"]["train"]["mapped"]
-    assert training["tasks"]["train"]["type"] == "TrainOperator"
+    assert training["tasks"]["train"]["type"] == "EcsWorkOperator"
     assert [name for name, task in training["tasks"].items() if task["mapped"]] == ["train"]
+
+
+def test_what_decides_is_an_ecs_task_of_its_own(training, rollback):
+    """Airflow's workers read no weights and write no final."""
+    assert training["tasks"]["promote"]["type"] == "EcsWorkOperator"
+    assert rollback["tasks"]["rollback"]["type"] == "EcsWorkOperator"
 
 
 def test_a_failed_step_fails_the_run(training):

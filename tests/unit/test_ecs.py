@@ -6,21 +6,32 @@ import re
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
-from mnist_tasks.config import TrainingJob
+from mnist_tasks import ecs
+from mnist_tasks.config import PromotionJob, TrainingJob
 from mnist_tasks.ecs import (
     Submission,
     conflicting_task,
     explained,
-    failure_of,
     refusal_of,
-    requested_job,
-    training_request,
+    request,
 )
 from mnist_tasks.errors import ConfigurationError, ContainerFailed, TemporaryError, is_temporary
 from tests.jobs import JOB
 
 # ECS refuses longer ones: https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_TaskOverride.html
 MAXIMUM_OVERRIDES = 8192
+
+
+PROMOTE = PromotionJob(action="promote", bucket="the-bucket", checkpoints_prefix="checkpoints", run="a-run")
+ROLLBACK = PromotionJob(
+    **{**PROMOTE.model_dump(), "action": "rollback"}
+    | {"to": "mnist_model_20261124_020005_final", "reason": "a good reason"}
+)
+MISSING = "its checkpoint is not committed"
+
+
+def failure_of(task, container, log=()):
+    return ecs.failure_of(task, container, missing=MISSING, log=log)
 
 
 def stopped(exit_code=None, *, reason="Essential container in task exited", stop_code="EssentialContainerExited"):
@@ -31,23 +42,34 @@ def stopped(exit_code=None, *, reason="Essential container in task exited", stop
 
 
 def test_the_container_gets_exactly_its_job():
-    request = training_request(JOB, "trainer")
+    made = request(JOB, "trainer")
 
-    (container,) = request["overrides"]["containerOverrides"]
+    (container,) = made["overrides"]["containerOverrides"]
+    assert set(container) == {"name", "environment"}
     assert container["name"] == "trainer"
     assert TrainingJob.from_environment({e["name"]: e["value"] for e in container["environment"]}) == JOB
-    assert set(request["overrides"]) == {"containerOverrides"}
-    assert request["tags"] == {"mnist-run": JOB.run, "mnist-candidate": JOB.candidate}
+    assert set(made["overrides"]) == {"containerOverrides"}
+    assert made["tags"] == {"mnist-run": JOB.run, "mnist-job": JOB.candidate}
+
+
+@pytest.mark.parametrize("job", [PROMOTE, ROLLBACK])
+def test_the_promoter_gets_its_action_as_the_only_argument_and_the_rest_as_variables(job):
+    made = request(job, "promoter")
+
+    (container,) = made["overrides"]["containerOverrides"]
+    environment = {e["name"]: e["value"] for e in container["environment"]}
+    assert container["command"] == [job.action]
+    assert PromotionJob.from_container(container["command"], environment) == job
+    assert made["tags"] == {"mnist-run": job.run, "mnist-job": job.action}
 
 
 def test_the_overrides_fit_into_what_ecs_takes_even_with_the_longest_values():
     job = JOB.model_copy(update={"bucket": "b" * 63, "run": "r" * 100, "checkpoints_prefix": "c" * 100})
 
-    assert len(json.dumps(training_request(job, "c" * 255)["overrides"])) < MAXIMUM_OVERRIDES
+    longest = ROLLBACK.model_copy(update={"bucket": "b" * 63, "run": "r" * 100, "reason": "\N{CHECK MARK}" * 500})
 
-
-def test_the_job_in_the_overrides_is_the_one_that_was_put_there():
-    assert requested_job(training_request(JOB, "trainer")["overrides"]) == JOB
+    assert len(json.dumps(request(job, "c" * 255)["overrides"])) < MAXIMUM_OVERRIDES
+    assert len(json.dumps(request(longest, "c" * 255)["overrides"])) < MAXIMUM_OVERRIDES
 
 
 def test_exit_code_0_does_not_make_up_for_a_missing_checkpoint():
@@ -58,13 +80,36 @@ def test_exit_code_0_does_not_make_up_for_a_missing_checkpoint():
 
 
 @pytest.mark.parametrize(
-    ("code", "said"), [(2, "configuration"), (3, "data set is missing"), (1, "log"), (7, "exited with 7")]
+    ("code", "said"), [(2, "configuration"), (3, "what it needs in S3"), (1, "log"), (7, "exited with 7")]
 )
 def test_an_exit_code_that_another_try_would_repeat_fails_for_good(code, said):
     error = failure_of(stopped(code), "trainer")
 
     assert isinstance(error, ContainerFailed)
     assert said in str(error)
+
+
+def test_the_cause_is_told_in_the_words_of_the_containers_own_error():
+    log = [
+        "decided nothing",
+        "error: x is in service already,",
+        "since decision 7",
+        "  To mend it: name another",
+        "one",
+    ]
+
+    error = failure_of(stopped(2), "trainer", log)
+
+    assert error.problem == "container trainer exited with 2: x is in service already,\nsince decision 7"
+    assert error.mend == "name another\none"
+
+
+def test_of_several_errors_the_last_one_counts_and_it_needs_no_advice():
+    error = failure_of(stopped(4), "trainer", ["error: the first", "  To mend it: wait", "error: the last"])
+
+    assert is_temporary(error)
+    assert error.problem.endswith("the last")
+    assert error.mend
 
 
 @pytest.mark.parametrize("code", [4, 137, 143])
@@ -115,6 +160,8 @@ def test_the_same_submission_has_the_same_client_token_of_a_form_that_ecs_takes(
         (Submission(generation=1, capacity="FARGATE"), JOB),
         (FIRST, JOB.model_copy(update={"candidate": "mnist_model_20261124_020006"})),
         (FIRST, JOB.model_copy(update={"run": "another-run"})),
+        (FIRST, PROMOTE),
+        (FIRST, ROLLBACK),
         (FIRST, JOB.model_copy(update={"bucket": "another-bucket"})),
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from mnist_tasks.container import exit_code
 from mnist_tasks.errors import (
     ConfigurationError,
     Conflict,
@@ -15,7 +16,6 @@ from mnist_tasks.errors import (
     ValidationFailed,
     is_temporary,
 )
-from mnist_tasks.training.__main__ import exit_code
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,79 @@
+"""What both containers do alike: end with a code that says why, stop when asked or when their time is up."""
+
+from __future__ import annotations
+
+import faulthandler
+import signal
+import sys
+from collections.abc import Callable, Mapping
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from mnist_tasks.errors import ConfigurationError, DataError, IntegrityError, MnistError, NotFoundError, is_temporary
+
+if TYPE_CHECKING:
+    from mnist_tasks.storage import Lock, Storage
+
+PATIENT: Mapping[str, Any] = {
+    "connect_timeout": 5,
+    "read_timeout": 60,
+    "retries": {"mode": "standard", "total_max_attempts": 6},
+}
+
+
+def run(work: Callable[[], None]) -> int:
+    """Do the work, and return the exit code; an expected failure is one error on stderr."""
+    # Needed, not only polite: the first process of a container ignores SIGTERM unless it has a handler.
+    signal.signal(signal.SIGTERM, _stop)
+    try:
+        work()
+    except MnistError as error:
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        return exit_code(error)
+    return 0
+
+
+def exit_code(error: MnistError) -> int:
+    """What an expected failure ends the process with."""
+    if is_temporary(error):
+        return 4
+    return 3 if isinstance(error, DataError | IntegrityError | NotFoundError) else 2
+
+
+def limit_time(seconds: int) -> None:
+    """Bound what work costs that hangs, or that nobody watches any more."""
+    # A thread of C code: it also ends a process whose Python no longer gets its turn, and says where it was.
+    faulthandler.dump_traceback_later(seconds, exit=True, file=sys.__stderr__ or sys.stderr)
+
+
+def open_storage(bucket: str, config: Mapping[str, Any] = PATIENT, *, lock: Lock | None = None) -> Storage:
+    """The bucket, as the environment and `config` (botocore's) say.
+
+    Raises:
+        ConfigurationError: AWS's variables make no client.
+    """
+    import boto3
+    from botocore.config import Config
+    from botocore.exceptions import BotoCoreError
+
+    from mnist_tasks.storage import Storage
+
+    try:
+        return Storage(boto3.client("s3", config=Config(user_agent_extra="mnist", **config)), bucket, lock)
+    except (BotoCoreError, ValueError) as error:
+        raise ConfigurationError(
+            f"no S3 client can be made: {error}",
+            mend="correct AWS_REGION, AWS_ENDPOINT_URL or other AWS_... variables",
+        ) from error
+
+
+def say(line: str) -> None:
+    """One line of the container's log, at once."""
+    print(line, flush=True)
+
+
+def _stop(number: int, _frame: FrameType | None) -> None:
+    # Python calls this between two of its instructions. Whatever it interrupts, nothing half-written counts: each put
+    # to S3 is atomic, and what commits comes last.
+    print("error: stopped by SIGTERM", file=sys.stderr, flush=True)
+    raise SystemExit(128 + number)

@@ -1,0 +1,92 @@
+"""The promoter's container: `python -I -m mnist_tasks.promotion promote|rollback` decides for one run.
+
+The argument says what to do, environment variables for which run (`mnist_tasks.config.PromotionJob`); all else is read
+from S3 and computed again. Whoever may call RunTask can send arguments and variables, but he has the promoter's rights
+only as far as this program uses them for him. So:
+
+- `-I` is part of the image's entry point: Python takes no code and no option from the environment or the folder.
+- Arguments and `MNIST_...`, `AWS_...` variables are allow-listed (`mnist_tasks.promotion.surroundings`); others are
+  dropped before anything reads them.
+- AWS is asked at its own address. Only this machine's own may stand in for it (the one-machine cloud).
+
+Exit codes (`mnist_tasks.ecs` says what each of them means to a retry):
+    0: the run's decision is in the chain, and the champion's pointer shows it. A rejection is a decision, too.
+    1: a defect, or the time limit was reached; its traceback is on stderr.
+    2: what was asked for was refused: an argument, a variable, a final that is in service already, access to S3.
+    3: what S3 holds was refused: it is missing, or not what its hash, its name or the chain of decisions says.
+    4: S3 could not be used: it did not answer, was overloaded, or other runs decided first again and again.
+    143: SIGTERM: a person, or Fargate.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from mnist_tasks.config import PromoterSettings, PromotionJob
+from mnist_tasks.container import PATIENT, limit_time, open_storage, run, say
+from mnist_tasks.errors import GateFailed
+from mnist_tasks.promotion.surroundings import admitted
+
+if TYPE_CHECKING:
+    from mnist_tasks.promotion.decisions import Decision
+    from mnist_tasks.signing import Signer, TrustedKeys
+
+
+def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
+    """Do what arguments and environment say, and return the exit code."""
+    return run(lambda: _work(arguments, environment))
+
+
+def _work(arguments: Sequence[str], environment: Mapping[str, str]) -> None:
+    kept = admitted(environment)
+    os.environ.clear()
+    os.environ.update(kept)
+    settings = PromoterSettings.from_environment(kept)
+    limit_time(settings.time_limit_seconds)
+    job = PromotionJob.from_container(arguments, kept)
+    try:
+        decision = _decide(job, settings)
+    except GateFailed as rejection:
+        say(f"decided: {rejection.problem}")
+    else:
+        say(f"decided: {decision.outcome}, {decision.reason}")
+
+
+def _decide(job: PromotionJob, settings: PromoterSettings) -> Decision:
+    # Imported here: a job that is refused needs no NumPy.
+    from mnist_tasks.layout import Layout
+    from mnist_tasks.promotion.chain import Chain
+    from mnist_tasks.promotion.promote import promote
+    from mnist_tasks.promotion.release import rollback
+    from mnist_tasks.storage import Lock
+
+    lock = Lock(settings.lock_mode, settings.lock_days) if settings.lock_mode else None
+    signer, keys = _signing(settings)
+    chain = Chain(open_storage(job.bucket, lock=lock), Layout(job.checkpoints_prefix), keys, signer)
+    now = datetime.now(UTC)
+    if job.to is not None and job.reason is not None:
+        return rollback(chain, to=job.to, reason=job.reason, slug=job.run, now=now)
+    return promote(chain, job.run, now=now)
+
+
+def _signing(settings: PromoterSettings) -> tuple[Signer, TrustedKeys]:
+    """The key that signs, and whom the promoter believes: asked of KMS, where its role says which keys that can be.
+
+    A file would be named by a variable, and whoever may call RunTask sets variables.
+    """
+    import boto3
+    from botocore.config import Config
+
+    from mnist_tasks.signing import KmsSigner, trusted_keys
+
+    client = boto3.client("kms", config=Config(**PATIENT))
+    retired = [key for key in settings.retired_signing_keys.split(",") if key]
+    return KmsSigner(client, settings.signing_key), trusted_keys(client, [settings.signing_key, *retired])
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:], os.environ))
