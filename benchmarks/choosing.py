@@ -21,6 +21,7 @@ from localcloud.home import Home
 from mnist_tasks import checkpoints
 from mnist_tasks.checkpoints import Manifest
 from mnist_tasks.config import RunConfig, Settings
+from mnist_tasks.encryption import Encryption
 from mnist_tasks.history import Epoch, History
 from mnist_tasks.layout import Layout, candidate_name
 from mnist_tasks.plan import make_plan, pick_best
@@ -35,14 +36,14 @@ def measure(sizes: Sequence[int]) -> dict[str, int]:
     calls: dict[str, int] = {}
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
-        with _storage(home) as (storage, layout):
-            own = _run(storage, layout)
+        with _storage(home) as (storage, encryption, layout):
+            own = _run(storage, encryption, layout)
         held = len(own)
         for size in sizes:
             others = [_like(own[0], number) for number in range(held, size)]
             _write(home, storage.bucket, layout, others)
             held = size
-            with _storage(home) as (storage, layout):
+            with _storage(home) as (storage, encryption, layout):
                 for other in (others[0], others[-1]):
                     checkpoints.read(storage, layout, other.name)
                 calls[str(size)] = count_calls(storage.client, lambda: pick_best(storage, layout, own[0].run))
@@ -62,17 +63,18 @@ def count_calls(client: Any, work: Callable[[], object]) -> int:
 
 
 @contextmanager
-def _storage(home: Path) -> Iterator[tuple[Storage, Layout]]:
+def _storage(home: Path) -> Iterator[tuple[Storage, Encryption, Layout]]:
     try:
         cloud = localcloud.up(home)
         settings = Settings.from_environment(cloud.environment)
-        client = boto3.client("s3", **cloud.client_arguments)
-        yield Storage(client, settings.bucket), Layout(settings.checkpoints_prefix)
+        storage = Storage(boto3.client("s3", **cloud.client_arguments), settings.bucket)
+        encryption = Encryption(boto3.client("kms", **cloud.client_arguments), settings.checkpoint_key)
+        yield storage, encryption, Layout(settings.checkpoints_prefix)
     finally:
         localcloud.down(home)
 
 
-def _run(storage: Storage, layout: Layout) -> list[Manifest]:
+def _run(storage: Storage, encryption: Encryption, layout: Layout) -> list[Manifest]:
     """A run whose candidates are committed."""
     config = RunConfig.model_validate({"candidates": CANDIDATES})
     plan = make_plan(
@@ -81,7 +83,7 @@ def _run(storage: Storage, layout: Layout) -> list[Manifest]:
     epoch = Epoch(epoch=1, seconds=1, loss=0.3, accuracy=0.9, validation_loss=0.1, validation_accuracy=0.97)
     history = History.model_validate({"epochs": (epoch,), "seconds": 1, "peak_memory_mb": 600})
     return [
-        checkpoints.commit(storage, layout, job, weights=b"", history=history, parameters=1, now=_NIGHT)
+        checkpoints.commit(storage, encryption, layout, job, weights=b"", history=history, parameters=1, now=_NIGHT)
         for job in plan.jobs
     ]
 

@@ -96,8 +96,9 @@ def local_cloud() -> Iterator[localcloud.Cloud]:
 
 def container_environment(cloud: localcloud.Cloud) -> Mapping[str, str]:
     """What a container has there, without its job."""
-    aws = {name: value for name, value in cloud.environment.items() if name.startswith("AWS_")}
-    return {**localcloud.default_images()[TRAINER_IMAGE].environment, **aws}
+    names = ("AWS_", "MNIST_CHECKPOINT_KEY")
+    known = {name: value for name, value in cloud.environment.items() if name.startswith(names)}
+    return {**localcloud.default_images()[TRAINER_IMAGE].environment, **known}
 
 
 def plan_jobs(cloud: localcloud.Cloud, rounds: int, epochs: int) -> tuple[Storage, Layout, tuple[TrainingJob, ...]]:

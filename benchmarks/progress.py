@@ -61,6 +61,7 @@ def _trainings(say: Callable[[str], None]) -> Mapping[str, Callable[[], Any]]:
 
     from mnist_tasks import dataset
     from mnist_tasks.config import TrainingJob
+    from mnist_tasks.encryption import Encryption
     from mnist_tasks.layout import Layout
     from mnist_tasks.storage import Storage
     from mnist_tasks.training.examples import Examples
@@ -72,6 +73,7 @@ def _trainings(say: Callable[[str], None]) -> Mapping[str, Callable[[], Any]]:
 
     job = TrainingJob.from_environment(os.environ)
     storage, layout = Storage(boto3.client("s3"), job.bucket), Layout(job.checkpoints_prefix)
+    encryption = Encryption(boto3.client("kms"), checkpoint_key=os.environ["MNIST_CHECKPOINT_KEY"])
     loaded = dataset.load(storage, layout, job.dataset_sha256)
     split = dataset.split(loaded, job.validation_images)
     training, validation = Examples.of(loaded, split.training), Examples.of(loaded, split.validation)
@@ -89,7 +91,7 @@ def _trainings(say: Callable[[str], None]) -> Mapping[str, Callable[[], Any]]:
         )
 
     def told() -> None:
-        resume = Resume(storage, layout, job, say)
+        resume = Resume(storage, encryption, layout, job, say)
         telling = Telling(storage, layout, job, say, images=len(training.labels), terminal=False)
 
         def on_epoch(state: State) -> None:

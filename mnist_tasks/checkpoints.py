@@ -1,4 +1,4 @@
-"""Checkpoints: weights, figures of their training, and the manifest that commits them.
+"""Checkpoints: encrypted weights, figures of their training, and the manifest that commits them.
 
 The manifest is written last, and never replaced: a checkpoint without one does not exist, one with it is whole. Readers
 believe manifests only, and check every object against the SHA-256 in there.
@@ -14,12 +14,14 @@ from pydantic import AwareDatetime, Field, model_validator
 
 from mnist_tasks import __version__
 from mnist_tasks.config import Frozen, S3KeyPart, Sha256, TrainingJob
+from mnist_tasks.encryption import Binding, Encryption, Purpose
 from mnist_tasks.errors import IntegrityError, NotFoundError
 from mnist_tasks.history import History, Memory
 from mnist_tasks.layout import Layout, final_name, is_final
 from mnist_tasks.storage import Storage, Stored, parse, sha256_of, to_json
 
-WEIGHTS_TYPE = "application/x-hdf5"
+# A message of the AWS Encryption SDK; within it is a Keras `.weights.h5` file.
+WEIGHTS_TYPE = "application/octet-stream"
 # The bucket's lifecycle removes what carries this tag: candidates, never finals.
 _EXPIRES = "stage=candidate"
 
@@ -32,14 +34,27 @@ class StoredObject(Frozen):
     size: int = Field(ge=0)
 
 
-class Manifest(Frozen):
-    """What a checkpoint consists of, and how it came to be. `promoted_from` names the candidate of a final."""
+class EncryptedObject(StoredObject):
+    """The same of a ciphertext, and of what is in it.
 
-    version: Literal[1] = 1
+    The weights of a candidate and of its final have the same `plaintext_sha256`, which says what model it is, but not
+    the same `sha256`, which says whether S3 still holds what was put there.
+    """
+
+    plaintext_sha256: Sha256
+
+
+class Manifest(Frozen):
+    """What a checkpoint consists of, and how it came to be. `promoted_from` names the candidate of a final.
+
+    Version 1 had weights that were not encrypted.
+    """
+
+    version: Literal[2] = 2
     name: str
     run: S3KeyPart
     created: AwareDatetime
-    weights: StoredObject
+    weights: EncryptedObject
     metrics: StoredObject
     job: TrainingJob
     parameters: int = Field(ge=1)
@@ -61,6 +76,7 @@ class Manifest(Frozen):
 
 def commit(
     storage: Storage,
+    encryption: Encryption,
     layout: Layout,
     job: TrainingJob,
     *,
@@ -73,6 +89,7 @@ def commit(
 
     Args:
         storage: The bucket.
+        encryption: Encrypts what goes there.
         layout: Its keys.
         job: What was trained.
         weights: A Keras `.weights.h5` file: the weights of the best epoch.
@@ -90,7 +107,7 @@ def commit(
             name=job.candidate,
             run=job.run,
             created=now,
-            weights=_describe(layout.weights(job.candidate), weights),
+            weights=_put_weights(storage, encryption, layout, job, name=job.candidate, weights=weights),
             metrics=_describe(layout.metrics(job.candidate), metrics),
             job=job,
             parameters=parameters,
@@ -101,7 +118,7 @@ def commit(
             resumed_after=history.resumed_after,
             memory=history.memory,
         )
-        committed = _write(storage, layout, manifest, weights=weights, metrics=metrics)
+        committed = _write(storage, layout, manifest, metrics)
     if committed.job != job:
         raise IntegrityError(
             f"{storage.uri(layout.manifest(job.candidate))} was committed by run {committed.run}, not by {job.run}",
@@ -110,10 +127,12 @@ def commit(
     return committed
 
 
-def commit_final(storage: Storage, layout: Layout, candidate: Manifest, *, now: datetime) -> Manifest:
+def commit_final(
+    storage: Storage, encryption: Encryption, layout: Layout, candidate: Manifest, *, now: datetime
+) -> Manifest:
     """Store the promoted copy of a candidate; done again, it returns the one that is there.
 
-    The copy is read, verified and written again (S3's own CopyObject would copy what it has not checked).
+    The copy is read, verified, and encrypted with the key of finals and for its own place.
 
     Raises:
         IntegrityError: the candidate's objects have changed, or a final of that name holds other weights.
@@ -121,20 +140,20 @@ def commit_final(storage: Storage, layout: Layout, candidate: Manifest, *, now: 
     name = final_name(candidate.name)
     committed = find(storage, layout, name)
     if committed is None:
-        weights, metrics = load_weights(storage, candidate), _load_metrics(storage, candidate)
+        weights, metrics = load_weights(storage, encryption, candidate), _load_metrics(storage, candidate)
         changes = {
             "name": name,
             "created": now,
-            "weights": _describe(layout.weights(name), weights),
+            "weights": _put_weights(storage, encryption, layout, candidate.job, name=name, weights=weights),
             "metrics": _describe(layout.metrics(name), metrics),
             "promoted_from": candidate.name,
         }
         manifest = Manifest.model_validate(dict(candidate) | changes)
-        committed = _write(storage, layout, manifest, weights=weights, metrics=metrics)
-    if (committed.job, committed.weights.sha256) != (candidate.job, candidate.weights.sha256):
+        committed = _write(storage, layout, manifest, metrics)
+    if (committed.job, committed.weights.plaintext_sha256) != (candidate.job, candidate.weights.plaintext_sha256):
         raise IntegrityError(
             f"{storage.uri(layout.manifest(name))} is not a copy of {candidate.name}: its weights have SHA-256 "
-            f"{committed.weights.sha256}, expected {candidate.weights.sha256}",
+            f"{committed.weights.plaintext_sha256}, expected {candidate.weights.plaintext_sha256}",
             mend="find out who wrote it before you remove it; then run the step again",
         )
     return committed
@@ -144,10 +163,45 @@ def _describe(key: str, body: bytes) -> StoredObject:
     return StoredObject(key=key, sha256=sha256_of(body), size=len(body))
 
 
-def _write(storage: Storage, layout: Layout, manifest: Manifest, *, weights: bytes, metrics: bytes) -> Manifest:
-    """Content first; whatever a killed try left behind is overwritten. The manifest last: it decides."""
-    tags = "" if manifest.promoted_from else _EXPIRES
-    storage.put(manifest.weights.key, weights, content_type=WEIGHTS_TYPE, tags=tags)
+def _put_weights(
+    storage: Storage, encryption: Encryption, layout: Layout, job: TrainingJob, *, name: str, weights: bytes
+) -> EncryptedObject:
+    """Store the weights of the candidate or final `name`, or find that an earlier try has.
+
+    No two ciphertexts of the same weights are the same. If each try put its own one, a try that was thought dead could
+    put it after another one's manifest, which tells the hash of that one's: so the first of them stays.
+    """
+    key, tags = layout.weights(name), _tags(name)
+    binding = _binding(storage, job, name, key)
+    ciphertext = encryption.encrypt(weights, binding)
+    if not storage.put_if_absent(key, ciphertext, content_type=WEIGHTS_TYPE, tags=tags):
+        found = storage.get(key)
+        if _opens_to(encryption, found.body, binding, weights):
+            ciphertext = found.body
+        else:
+            storage.replace(key, ciphertext, etag=found.etag, content_type=WEIGHTS_TYPE, tags=tags)
+    return EncryptedObject(**dict(_describe(key, ciphertext)), plaintext_sha256=sha256_of(weights))
+
+
+def _opens_to(encryption: Encryption, ciphertext: bytes, binding: Binding, weights: bytes) -> bool:
+    try:
+        return encryption.decrypt(ciphertext, binding) == weights
+    except IntegrityError:
+        return False
+
+
+def _binding(storage: Storage, job: TrainingJob, name: str, key: str) -> Binding:
+    purpose: Purpose = "final" if is_final(name) else "weights"
+    return Binding(bucket=storage.bucket, key=key, run=job.run, candidate=job.candidate, purpose=purpose)
+
+
+def _tags(name: str) -> str:
+    return "" if is_final(name) else _EXPIRES
+
+
+def _write(storage: Storage, layout: Layout, manifest: Manifest, metrics: bytes) -> Manifest:
+    """Content first, the manifest last: it decides."""
+    tags = _tags(manifest.name)
     storage.put(manifest.metrics.key, metrics, tags=tags)
     if storage.put_if_absent(layout.manifest(manifest.name), to_json(manifest.model_dump(mode="json")), tags=tags):
         return manifest
@@ -165,6 +219,7 @@ def find(storage: Storage, layout: Layout, name: str) -> Manifest | None:
 
 
 def _parsed(storage: Storage, layout: Layout, name: str, stored: Stored) -> Manifest:
+    _check_version(storage, stored)
     manifest = parse(Manifest, storage, stored)
     keys = (manifest.weights.key, manifest.metrics.key)
     if manifest.name != name or keys != (layout.weights(name), layout.metrics(name)):
@@ -174,6 +229,17 @@ def _parsed(storage: Storage, layout: Layout, name: str, stored: Stored) -> Mani
             mend="somebody changed the manifest: restore its previous version, or leave this checkpoint out",
         )
     return manifest
+
+
+def _check_version(storage: Storage, stored: Stored) -> None:
+    content = stored.json()
+    version = content.get("version") if isinstance(content, dict) else None
+    if version == 1:
+        raise IntegrityError(
+            f"{storage.uri(stored.key)} is a manifest of version 1: its weights are not encrypted; expected version 2",
+            mend="this code trusts encrypted weights only: train the model again in a new run, and start with an empty "
+            "bucket or prefix (MNIST_CHECKPOINTS_PREFIX; on a laptop: make clean)",
+        )
 
 
 def read(storage: Storage, layout: Layout, name: str) -> Manifest:
@@ -221,14 +287,25 @@ def fingerprint(storage: Storage, layout: Layout, manifest: Manifest) -> str:
     return sha256_of(stored.body)
 
 
-def load_weights(storage: Storage, manifest: Manifest) -> bytes:
-    """The weights file, verified against the manifest.
+def load_weights(storage: Storage, encryption: Encryption, manifest: Manifest) -> bytes:
+    """The weights as a plain Keras `.weights.h5` file, verified against the manifest before and after decryption.
 
     Raises:
-        IntegrityError: it has changed since it was committed.
-        NotFoundError: it is gone.
+        IntegrityError: they have changed since they were committed, or were encrypted for another place.
+        NotFoundError: they are gone.
+        ConfigurationError: KMS refuses the key.
+        TemporaryError: KMS or S3 does not answer, or not now.
     """
-    return storage.get_verified(manifest.weights.key, manifest.weights.sha256)
+    stored = manifest.weights
+    ciphertext = storage.get_verified(stored.key, stored.sha256)
+    weights = encryption.decrypt(ciphertext, _binding(storage, manifest.job, manifest.name, stored.key))
+    if sha256_of(weights) != stored.plaintext_sha256:
+        raise IntegrityError(
+            f"{storage.uri(stored.key)} decrypts to {len(weights):,} bytes with SHA-256 {sha256_of(weights)}, expected "
+            f"{stored.plaintext_sha256}",
+            mend="the manifest was changed: restore its previous version, or leave this checkpoint out",
+        )
+    return weights
 
 
 def _load_metrics(storage: Storage, manifest: Manifest) -> bytes:

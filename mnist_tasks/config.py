@@ -23,6 +23,8 @@ EmailAddress = Annotated[
 S3KeyPart = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=100)]
 LearningRate = Annotated[float, Field(gt=0, le=1)]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+# Never an alias: mnist_tasks.encryption says why. Empty: there is none.
+KeyArn = Annotated[str, StringConstraints(pattern=r"^(arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:key/[A-Za-z0-9-]{1,64})?$")]
 FinalName = Annotated[str, StringConstraints(pattern=r"^mnist_model_\d{8}_\d{6}_final$")]
 # No control characters: it becomes part of an environment, a log and a mail.
 Reason = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]+$", min_length=10, max_length=500)]
@@ -67,6 +69,8 @@ class Settings(Frozen):
 
     bucket: BucketName = Field("contract-management-bucket-bkvww1ps", description="S3 bucket of everything")
     checkpoints_prefix: S3KeyPart = Field("checkpoints", description="key prefix of the checkpoints")
+    checkpoint_key: KeyArn = Field("", description="ARN of the KMS key of candidates' weights and resume states")
+    final_key: KeyArn = Field("", description="ARN of the KMS key of finals' weights")
     cluster: str = Field("mnist", min_length=1, description="ECS cluster")
     task_definition: str = Field("mnist-trainer", min_length=1, description="ECS task definition of the trainer")
     container_name: str = Field("trainer", min_length=1, description="container in that task definition")
@@ -293,6 +297,7 @@ class PromotionJob(Frozen):
 class ContainerSettings(Frozen):
     """What a task definition tells its container, whatever its job. Read from `MNIST_<FIELD>` variables."""
 
+    checkpoint_key: KeyArn = Field(min_length=1, description="ARN of the KMS key of weights and resume states")
     time_limit_seconds: int = Field(5400, ge=1, le=86_400, description="then the container ends itself")
 
     @classmethod
@@ -311,11 +316,11 @@ class PromoterSettings(ContainerSettings):
     """What the promoter's task definition tells it besides."""
 
     time_limit_seconds: int = Field(600, ge=1, le=86_400, description="then the container ends itself")
-    kms_key: str = Field("", description="the key that encrypts the bucket's objects at rest, by the bucket's own rule")
     signing_key: str = Field(min_length=1, description="ARN of the KMS key that signs decisions")
     retired_signing_keys: str = Field(
         "", description="ARNs of the KMS keys that signed before, separated by commas: what they signed is believed"
     )
+    final_key: KeyArn = Field(min_length=1, description="ARN of the KMS key of finals' weights")
     lock_mode: Literal["GOVERNANCE", "COMPLIANCE", ""] = Field("", description="Object Lock of what is written")
     lock_days: int = Field(365, ge=1, le=3650, description="days for which it cannot be removed")
 

@@ -7,11 +7,14 @@ import signal
 import sys
 from collections.abc import Callable, Mapping
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from mnist_tasks.errors import ConfigurationError, DataError, IntegrityError, MnistError, NotFoundError, is_temporary
 
 if TYPE_CHECKING:
+    from mypy_boto3_kms import KMSClient
+
+    from mnist_tasks.encryption import Encryption
     from mnist_tasks.storage import Lock, Storage
 
 PATIENT: Mapping[str, Any] = {
@@ -52,17 +55,42 @@ def open_storage(bucket: str, config: Mapping[str, Any] = PATIENT, *, lock: Lock
     Raises:
         ConfigurationError: AWS's variables make no client.
     """
+    from mnist_tasks.storage import Storage
+
+    return Storage(_client("s3", config), bucket, lock)
+
+
+def open_encryption(checkpoint_key: str, final_key: str = "", *, config: Mapping[str, Any] = PATIENT) -> Encryption:
+    """What weights and resume states are encrypted with; the keys are ARNs, and `config` is botocore's.
+
+    Raises:
+        ConfigurationError: AWS's variables make no client.
+    """
+    from mnist_tasks.encryption import Encryption
+
+    return Encryption(_client("kms", config), checkpoint_key, final_key)
+
+
+def open_kms() -> KMSClient:
+    """KMS itself, for whoever signs.
+
+    Raises:
+        ConfigurationError: AWS's variables make no client.
+    """
+    client: KMSClient = _client("kms", PATIENT)
+    return client
+
+
+def _client(service: Literal["s3", "kms"], config: Mapping[str, Any]) -> Any:
     import boto3
     from botocore.config import Config
     from botocore.exceptions import BotoCoreError
 
-    from mnist_tasks.storage import Storage
-
     try:
-        return Storage(boto3.client("s3", config=Config(user_agent_extra="mnist", **config)), bucket, lock)
+        return boto3.client(service, config=Config(user_agent_extra="mnist", **config))
     except (BotoCoreError, ValueError) as error:
         raise ConfigurationError(
-            f"no S3 client can be made: {error}",
+            f"no {service.upper()} client can be made: {error}",
             mend="correct AWS_REGION, AWS_ENDPOINT_URL or other AWS_... variables",
         ) from error
 

@@ -3,12 +3,14 @@
 ```
 datasets/mnist/<sha256>/mnist.npz                    content-addressed; never overwritten
 datasets/mnist/accepted.json                         statistics of the last data set that passed validation
-checkpoints/mnist_model_YYYYMMDD_HHMMSS/             one candidate: weights, metrics.json, manifest.json (the commit)
+checkpoints/mnist_model_YYYYMMDD_HHMMSS/             one candidate: weights (encrypted), metrics.json, manifest.json
+                                                     (the commit)
 checkpoints/mnist_model_YYYYMMDD_HHMMSS_final/       a promoted copy, and decision.json, which promoted it
 checkpoints/champion.json                            which final is in service
 decisions/00000001.json ...  decisions/head.json     the chain of decisions and the pointer to its newest record
 runs/names/mnist_model_...                           whose candidate that is, or is going to be: the claim of a name
-runs/<run slug>/resume/mnist_model_...               where training goes on if it is killed; gone after the commit
+runs/<run slug>/resume/mnist_model_...               where training goes on if it is killed (encrypted); gone after
+                                                     the commit
 runs/<run slug>/progress/mnist_model_....json        figures so far, for whoever looks on
 runs/<run slug>/...                                  plan, report of one run
 ```

@@ -120,6 +120,10 @@ class Storage:
     def put(self, key: str, body: bytes, *, content_type: str = JSON, tags: str = "") -> None:
         """Write an object, whole or not at all. S3 checks the bytes against the checksum that travels with them.
 
+        No server-side encryption is asked for: then S3 applies the bucket's own, under the bucket's own key. To ask for
+        `aws:kms` without naming a key would mean another one, that of AWS. A bucket policy has to allow for requests
+        that do not ask (`StringNotEqualsIfExists`).
+
         `tags` are those of S3 (`"stage=candidate"`); the bucket's lifecycle goes by them.
         """
         self._put(key, body, content_type, {"Tagging": tags} if tags else {})
@@ -136,14 +140,16 @@ class Storage:
             return self.get(key).body == body
         return True
 
-    def replace(self, key: str, body: bytes, *, etag: str | None, content_type: str = JSON) -> None:
+    def replace(self, key: str, body: bytes, *, etag: str | None, content_type: str = JSON, tags: str = "") -> None:
         """Compare-and-set: write only if the object still has this ETag (None: only if there is none).
 
         Raises:
             Conflict: it changed since it was read (and does not hold `body` already).
         """
+        options = {"Tagging": tags} if tags else {}
         try:
-            self._put(key, body, content_type, {"IfMatch": etag} if etag else {"IfNoneMatch": "*"})
+            condition = {"IfMatch": etag} if etag else {"IfNoneMatch": "*"}
+            self._put(key, body, content_type, {**options, **condition})
         except (Conflict, NotFoundError):
             found = self.find(key)
             if found is None or found.body != body:

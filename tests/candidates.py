@@ -14,6 +14,7 @@ from mnist_tasks import checkpoints
 from mnist_tasks.checkpoints import Manifest
 from mnist_tasks.config import RunConfig
 from mnist_tasks.dataset import Dataset, split
+from mnist_tasks.encryption import Encryption
 from mnist_tasks.history import Epoch, History
 from mnist_tasks.inference import Weights, predict
 from mnist_tasks.layout import Layout
@@ -108,6 +109,7 @@ def plan_run(
 
 def train_run(
     storage: Storage,
+    encryption: Encryption,
     layout: Layout,
     run_id: str,
     models: Sequence[Weights],
@@ -125,6 +127,7 @@ def train_run(
         figures = evaluate(predict(weights, dataset.x_train[chosen]), dataset.y_train[chosen])
         manifest = checkpoints.commit(
             storage,
+            encryption,
             layout,
             job,
             weights=to_h5(weights),

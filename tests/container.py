@@ -10,6 +10,7 @@ from pathlib import Path
 
 from mnist_tasks import checkpoints
 from mnist_tasks.config import TrainingJob
+from mnist_tasks.encryption import Encryption
 from mnist_tasks.history import Epoch, History
 from mnist_tasks.layout import Layout
 from mnist_tasks.storage import Storage
@@ -34,11 +35,18 @@ def job_for(bucket: str, **changes: object) -> TrainingJob:
     return TrainingJob.model_validate(values | changes)
 
 
-def commit_anything(storage: Storage, job: TrainingJob) -> None:
+def commit_anything(storage: Storage, encryption: Encryption, job: TrainingJob) -> None:
     epoch = Epoch(epoch=1, seconds=1, loss=0.5, accuracy=0.9, validation_loss=0.4, validation_accuracy=0.92)
     history = History(epochs=(epoch,), seconds=1, peak_memory_mb=1)
     checkpoints.commit(
-        storage, LAYOUT, job, weights=b"committed before", history=history, parameters=1, now=datetime.now(UTC)
+        storage,
+        encryption,
+        LAYOUT,
+        job,
+        weights=b"committed before",
+        history=history,
+        parameters=1,
+        now=datetime.now(UTC),
     )
 
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import numpy.typing as npt
 
-from mnist_tasks.checkpoints import Manifest, StoredObject
+from mnist_tasks.checkpoints import EncryptedObject, Manifest, StoredObject
 from mnist_tasks.config import RunConfig, TrainingJob, derived_seed
 from mnist_tasks.history import Epoch, History, Running
 from mnist_tasks.layout import Layout, candidate_name, final_name, run_slug
@@ -126,7 +126,7 @@ def _manifest(job: TrainingJob, history: History) -> Manifest:
         name=job.candidate,
         run=job.run,
         created=NOW,
-        weights=StoredObject(key=LAYOUT.weights(job.candidate), sha256="a" * 64, size=1_241_816),
+        weights=_weights(job.candidate),
         metrics=StoredObject(key=LAYOUT.metrics(job.candidate), sha256="b" * 64, size=1_903),
         job=job,
         parameters=101_770,
@@ -139,8 +139,12 @@ def _manifest(job: TrainingJob, history: History) -> Manifest:
 
 def _final(best: Manifest) -> Manifest:
     name = final_name(best.name)
-    weights = StoredObject(key=LAYOUT.weights(name), sha256="a" * 64, size=1_241_816)
-    return Manifest.model_validate(dict(best) | {"name": name, "promoted_from": best.name, "weights": weights})
+    changes = {"name": name, "promoted_from": best.name, "weights": _weights(name)}
+    return Manifest.model_validate(dict(best) | changes)
+
+
+def _weights(name: str) -> EncryptedObject:
+    return EncryptedObject(key=LAYOUT.weights(name), sha256="e" * 64, size=411_900, plaintext_sha256="a" * 64)
 
 
 def _right(wrong: Sequence[int]) -> npt.NDArray[np.bool_]:
@@ -171,6 +175,7 @@ def _decision(slug: str, best: Manifest, wrong: Sequence[int], comparison: Compa
         candidate=best.name,
         final=final,
         weights_sha256="a" * 64,
+        ciphertext_sha256="f" * 64,
         manifest_sha256="e" * 64,
         gates=gates,
         comparison=None if failures else comparison,
@@ -201,6 +206,7 @@ def rollback() -> Decision:
         candidate=BEFORE.removesuffix("_final"),
         final=BEFORE,
         weights_sha256="a" * 64,
+        ciphertext_sha256="f" * 64,
         manifest_sha256="e" * 64,
         evaluation=decided_run().evaluation,
         reason="complaints from the field, see ticket <5>",

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from mnist_tasks import progress, validation
 from mnist_tasks.cli.app import app
 from mnist_tasks.dataset import REBUILT_FILE, Dataset
+from mnist_tasks.encryption import Encryption
 from mnist_tasks.errors import GateFailed
 from mnist_tasks.history import Epoch, History
 from mnist_tasks.layout import Layout, run_slug
@@ -63,6 +64,7 @@ class Deployment:
     """A bucket after five nights and a rollback, and the environment that leads there."""
 
     storage: Storage
+    encryption: Encryption
     environment: Mapping[str, str]
 
     def mnist(self, *words: str, width: int = 80, **environment: str) -> Result:
@@ -74,7 +76,7 @@ class Deployment:
         return Result(result.exit_code, result.stdout, result.stderr)
 
 
-def decide_nights(chain: Chain, mnist: Dataset, mnist_file: bytes) -> None:
+def decide_nights(chain: Chain, encryption: Encryption, mnist: Dataset, mnist_file: bytes) -> None:
     """Released, kept, rejected, released, rolled back; and a run in the middle of its training."""
     storage = chain.storage
     storage.put(LAYOUT.dataset(REBUILT_FILE.sha256), mnist_file)
@@ -86,19 +88,20 @@ def decide_nights(chain: Chain, mnist: Dataset, mnist_file: bytes) -> None:
         # Checking 70,000 images once is enough.
         validated = storage.get(LAYOUT.run(SLUGS["first"], "validation.json")).body
         storage.put(LAYOUT.run(slug, "validation.json"), validated)
-        train_run(storage, LAYOUT, IDS[name], candidates, dataset=mnist, dataset_sha256=REBUILT_FILE.sha256, now=now)
-        _decide(chain, slug, now + timedelta(seconds=252), reject=name == "weak")
+        data = {"dataset": mnist, "dataset_sha256": REBUILT_FILE.sha256}
+        train_run(storage, encryption, LAYOUT, IDS[name], candidates, **data, now=now)
+        _decide(chain, encryption, slug, now + timedelta(seconds=252), reject=name == "weak")
     publish(chain, SLUGS["kept"])
-    rollback(chain, to=FIRST_FINAL, reason="the field says so", slug=BACK, now=now)
+    rollback(chain, encryption, to=FIRST_FINAL, reason="the field says so", slug=BACK, now=now)
     _begin(storage, now + timedelta(days=1))
 
 
-def _decide(chain: Chain, slug: str, now: datetime, *, reject: bool) -> None:
+def _decide(chain: Chain, encryption: Encryption, slug: str, now: datetime, *, reject: bool) -> None:
     if reject:
         with pytest.raises(GateFailed):
-            promote(chain, slug, now=now, thresholds=Thresholds(accuracy=0.999))
+            promote(chain, encryption, slug, now=now, thresholds=Thresholds(accuracy=0.999))
     else:
-        promote(chain, slug, now=now, thresholds=Thresholds(accuracy=0.85, recall=0.5))
+        promote(chain, encryption, slug, now=now, thresholds=Thresholds(accuracy=0.85, recall=0.5))
 
 
 def _begin(storage: Storage, now: datetime) -> None:

@@ -14,6 +14,9 @@ from mnist_tasks.cli import (
     compare as comparison,
 )
 from mnist_tasks.cli import (
+    export as exporting,
+)
+from mnist_tasks.cli import (
     find,
     group,
     overview,
@@ -132,6 +135,18 @@ def verify(
     terminal.present(verified.to_dict(), lambda: verification.view(verified), as_json=as_json)
     if verified.status:
         raise typer.Exit(verified.status)
+
+
+@app.command()
+def export(
+    final: Annotated[str, typer.Argument(help="A final: mnist_model_..._final.")],
+    to: Annotated[Path, typer.Option(help="Where to: FILE.weights.h5.")],
+    force: Annotated[bool, typer.Option("--force", help="Write over a file that is there.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Write a final's weights as a plain Keras file, once its signature and hashes are verified."""
+    exported = exporting.export(open_place(), final, to, force=force)
+    terminal.present(exported.to_dict(), lambda: exporting.view(exported), as_json=as_json)
 
 
 @app.command()

@@ -75,7 +75,8 @@ def compare(place: Place, first: Manifest, second: Manifest) -> Pair:
 
 
 def _ask(place: Place, manifest: Manifest, data: Dataset) -> Side:
-    probabilities = predict(read_weights(checkpoints.load_weights(place.storage, manifest)), data.x_test)
+    weights = read_weights(checkpoints.load_weights(place.storage, place.encryption, manifest))
+    probabilities = predict(weights, data.x_test)
     right = np.asarray(probabilities.argmax(axis=1) == data.y_test)
     return Side(manifest, evaluate(probabilities, data.y_test), right)
 

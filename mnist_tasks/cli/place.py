@@ -6,8 +6,10 @@ import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any, Literal
 
 from mnist_tasks.config import Settings
+from mnist_tasks.encryption import Encryption
 from mnist_tasks.errors import ConfigurationError
 from mnist_tasks.folder import Folder
 from mnist_tasks.layout import Layout
@@ -38,6 +40,15 @@ class Place:
         """
         return Chain(self.storage, self.layout, TrustedKeys.from_file(self.settings.signing_keys))
 
+    @cached_property
+    def encryption(self) -> Encryption:
+        """What the weights were encrypted with; made when it is asked for, since most commands read none.
+
+        Raises:
+            ConfigurationError: AWS's configuration cannot be used.
+        """
+        return Encryption(_client("kms"), self.settings.checkpoint_key, self.settings.final_key)
+
 
 def open_records(folder: Path | None, keys: Path | None) -> Chain:
     """The decisions of the deployment, or of a downloaded one, for whoever trusts the public keys in a file.
@@ -57,17 +68,21 @@ def open_place() -> Place:
     Raises:
         ConfigurationError: a variable is outside its bounds, or AWS's configuration cannot be used.
     """
+    settings = Settings.from_environment(os.environ)
+    return Place(settings, Storage(_client("s3"), settings.bucket), Layout(settings.checkpoints_prefix))
+
+
+def _client(service: Literal["s3", "kms"]) -> Any:
     import boto3
     from botocore.config import Config
     from botocore.exceptions import BotoCoreError
 
-    settings = Settings.from_environment(os.environ)
     # A person waits: boto3's own patience is a minute for each of five tries.
     patience = Config(connect_timeout=5, read_timeout=30, retries={"mode": "standard", "total_max_attempts": 3})
     try:
-        client = boto3.client("s3", config=patience)
+        return boto3.client(service, config=patience)
     except (BotoCoreError, ValueError) as error:
         raise ConfigurationError(
-            f"there is no way to S3: {error}", mend="check AWS_... in the environment and ~/.aws (on a laptop: make up)"
+            f"there is no way to {service.upper()}: {error}",
+            mend="check AWS_... in the environment and ~/.aws (on a laptop: make up)",
         ) from error
-    return Place(settings, Storage(client, settings.bucket), Layout(settings.checkpoints_prefix))

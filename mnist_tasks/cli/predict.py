@@ -47,7 +47,7 @@ class Reading:
             "image": self.image.tolist(),
             "champion": self.service.champion.name,
             "decision": self.service.decision.sequence,
-            "weights_sha256": self.service.final.weights.sha256,
+            "weights_sha256": self.service.final.weights.plaintext_sha256,
         }
 
 
@@ -74,7 +74,7 @@ def read(place: Place, image: str | None, index: int | None) -> Reading:
 
 
 def _ask(place: Place, service: InService, source: str, picture: Grey, label: int | None = None) -> Reading:
-    weights = read_weights(checkpoints.load_weights(place.storage, service.final))
+    weights = read_weights(checkpoints.load_weights(place.storage, place.encryption, service.final))
     (probabilities,) = predict(weights, picture[None]).tolist()
     return Reading(service, source, picture, tuple(probabilities), label)
 
@@ -99,7 +99,7 @@ def view(reading: Reading) -> RenderableType:
         "",
         _side_by_side(_Shades(reading.image), _bars(reading)),
         styled(f"\nread by {service.champion.name}, put into service by decision {service.decision.sequence}", "dim"),
-        styled(f"weights verified: SHA-256 {service.final.weights.sha256}", "dim"),
+        styled(f"weights verified: SHA-256 {service.final.weights.plaintext_sha256}", "dim"),
     )
 
 

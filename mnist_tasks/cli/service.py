@@ -59,7 +59,7 @@ def champion_view(found: InService) -> RenderableType:
             ("why", decision.reason),
             ("before", decision.champion_before or "none"),
             ("trained", f"run {final.run}, epoch {final.best_epoch} of {final.job.epochs}, seed {final.job.seed}"),
-            ("weights", f"SHA-256 {final.weights.sha256}, {final.weights.size:,} bytes"),
+            ("weights", f"SHA-256 {final.weights.plaintext_sha256}, stored encrypted"),
         ),
     )
 

@@ -12,9 +12,9 @@ only as far as this program uses them for him. So:
 Exit codes (`mnist_tasks.ecs` says what each of them means to a retry):
     0: the run's decision is in the chain, and the champion's pointer shows it. A rejection is a decision, too.
     1: a defect, or the time limit was reached; its traceback is on stderr.
-    2: what was asked for was refused: an argument, a variable, a final that is in service already, access to S3.
+    2: what was asked for was refused: an argument, a variable, a final that is in service already, access to S3 or KMS.
     3: what S3 holds was refused: it is missing, or not what its hash, its name or the chain of decisions says.
-    4: S3 could not be used: it did not answer, was overloaded, or other runs decided first again and again.
+    4: S3 or KMS could not be used: it did not answer, was overloaded, or other runs decided first again and again.
     143: SIGTERM: a person, or Fargate.
 """
 
@@ -27,7 +27,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from mnist_tasks.config import PromoterSettings, PromotionJob
-from mnist_tasks.container import PATIENT, limit_time, open_storage, run, say
+from mnist_tasks.container import limit_time, open_encryption, open_kms, open_storage, run, say
 from mnist_tasks.errors import GateFailed
 from mnist_tasks.promotion.surroundings import admitted
 
@@ -67,10 +67,10 @@ def _decide(job: PromotionJob, settings: PromoterSettings) -> Decision:
     lock = Lock(settings.lock_mode, settings.lock_days) if settings.lock_mode else None
     signer, keys = _signing(settings)
     chain = Chain(open_storage(job.bucket, lock=lock), Layout(job.checkpoints_prefix), keys, signer)
-    now = datetime.now(UTC)
+    encryption, now = open_encryption(settings.checkpoint_key, settings.final_key), datetime.now(UTC)
     if job.to is not None and job.reason is not None:
-        return rollback(chain, to=job.to, reason=job.reason, slug=job.run, now=now)
-    return promote(chain, job.run, now=now)
+        return rollback(chain, encryption, to=job.to, reason=job.reason, slug=job.run, now=now)
+    return promote(chain, encryption, job.run, now=now)
 
 
 def _signing(settings: PromoterSettings) -> tuple[Signer, TrustedKeys]:
@@ -78,12 +78,9 @@ def _signing(settings: PromoterSettings) -> tuple[Signer, TrustedKeys]:
 
     A file would be named by a variable, and whoever may call RunTask sets variables.
     """
-    import boto3
-    from botocore.config import Config
-
     from mnist_tasks.signing import KmsSigner, trusted_keys
 
-    client = boto3.client("kms", config=Config(**PATIENT))
+    client = open_kms()
     retired = [key for key in settings.retired_signing_keys.split(",") if key]
     return KmsSigner(client, settings.signing_key), trusted_keys(client, [settings.signing_key, *retired])
 

@@ -109,10 +109,11 @@ def read_vouched(chain: Chain, decision: Decision) -> Manifest:
     """
     name = decision.final or ""
     final = checkpoints.read_known(chain.storage, chain.layout, name, decision.manifest_sha256)
-    if final.weights.sha256 != decision.weights_sha256:
+    weights = (final.weights.sha256, final.weights.plaintext_sha256)
+    if weights != (decision.ciphertext_sha256, decision.weights_sha256):
         raise IntegrityError(
-            f"{name} has weights with SHA-256 {final.weights.sha256}, but decision {decision.sequence} is about "
-            f"{decision.weights_sha256}",
+            f"{name} has weights with SHA-256 {' and '.join(weights)} (stored, decrypted), but decision "
+            f"{decision.sequence} is about {decision.ciphertext_sha256} and {decision.weights_sha256}",
             mend="restore the final's first version in S3, or roll back to one that is intact (DAG mnist_rollback)",
         )
     return final

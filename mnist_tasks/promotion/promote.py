@@ -14,6 +14,7 @@ import numpy.typing as npt
 from mnist_tasks import checkpoints
 from mnist_tasks.checkpoints import Manifest
 from mnist_tasks.dataset import Dataset, load, split
+from mnist_tasks.encryption import Encryption
 from mnist_tasks.inference import Weights, predict, read_weights
 from mnist_tasks.metrics import Evaluation, evaluate
 from mnist_tasks.plan import pick_best, read_plan
@@ -27,6 +28,7 @@ from mnist_tasks.promotion.release import update_champion
 
 def promote(
     chain: Chain,
+    encryption: Encryption,
     slug: str,
     *,
     now: datetime,
@@ -47,7 +49,7 @@ def promote(
     """
     decision = decisions.find_of_run(chain, slug)
     if decision is None:
-        decision = _decide(chain, slug, now, thresholds, evidence)
+        decision = _decide(chain, encryption, slug, now=now, thresholds=thresholds, evidence=evidence)
     keep_promotion(chain, decision)
     update_champion(chain)
     return decisions.passed(decision)
@@ -79,28 +81,32 @@ class _Examination:
         return tuple(gate.sentence for gate in self.gates if not gate.passed)
 
 
-def _decide(chain: Chain, slug: str, now: datetime, thresholds: Thresholds, evidence: Evidence) -> Decision:
+def _decide(
+    chain: Chain, encryption: Encryption, slug: str, *, now: datetime, thresholds: Thresholds, evidence: Evidence
+) -> Decision:
     storage, layout = chain.storage, chain.layout
     plan = read_plan(storage, layout, slug)
     candidate = pick_best(storage, layout, slug)
     dataset = load(storage, layout, plan.dataset_sha256)
-    examination = _examine(chain, candidate, dataset, thresholds)
+    examination = _examine(chain, encryption, candidate, dataset, thresholds)
     final = None
     if not examination.failures:
-        final = _Stored.of(chain, checkpoints.commit_final(storage, layout, candidate, now=now))
+        final = _Stored.of(chain, checkpoints.commit_final(storage, encryption, layout, candidate, now=now))
 
     def decide(champion: Champion | None) -> Verdict:
         if final is None:
             return _rejected(examination)
-        champion_right = _champion_right(chain, champion, dataset) if champion else None
+        champion_right = _champion_right(chain, encryption, champion, dataset) if champion else None
         return _promoted(examination, final, champion_right, plan.config.release_rule, thresholds)
 
     return decisions.record(chain, slug, decide, now=now, evidence=evidence)
 
 
-def _examine(chain: Chain, candidate: Manifest, dataset: Dataset, thresholds: Thresholds) -> _Examination:
+def _examine(
+    chain: Chain, encryption: Encryption, candidate: Manifest, dataset: Dataset, thresholds: Thresholds
+) -> _Examination:
     stored = _Stored.of(chain, candidate)
-    weights = read_weights(checkpoints.load_weights(chain.storage, candidate))
+    weights = read_weights(checkpoints.load_weights(chain.storage, encryption, candidate))
     validation = split(dataset, candidate.job.validation_images).validation
     probabilities = predict(weights, dataset.x_test)
     evaluation = evaluate(probabilities, dataset.y_test)
@@ -118,10 +124,13 @@ def _right(weights: Weights, images: npt.NDArray[np.uint8], labels: npt.NDArray[
     return np.asarray(predict(weights, images).argmax(axis=1) == labels)
 
 
-def _champion_right(chain: Chain, champion: Champion, dataset: Dataset) -> npt.NDArray[np.bool_]:
+def _champion_right(
+    chain: Chain, encryption: Encryption, champion: Champion, dataset: Dataset
+) -> npt.NDArray[np.bool_]:
     """Which test images the champion reads rightly: asked again, on the images of this run."""
     final = read_final_of(chain, champion)
-    return _right(read_weights(checkpoints.load_weights(chain.storage, final)), dataset.x_test, dataset.y_test)
+    weights = read_weights(checkpoints.load_weights(chain.storage, encryption, final))
+    return _right(weights, dataset.x_test, dataset.y_test)
 
 
 def _rejected(examination: _Examination) -> Verdict:
@@ -130,7 +139,8 @@ def _rejected(examination: _Examination) -> Verdict:
         kind="promotion",
         outcome="rejected",
         candidate=candidate.name,
-        weights_sha256=candidate.weights.sha256,
+        weights_sha256=candidate.weights.plaintext_sha256,
+        ciphertext_sha256=candidate.weights.sha256,
         manifest_sha256=examination.candidate.sha256,
         gates=examination.gates,
         evaluation=examination.evaluation,
@@ -154,7 +164,8 @@ def _promoted(
         outcome="released" if comparison is None or comparison.verdict else "kept",
         candidate=final.manifest.promoted_from,
         final=final.manifest.name,
-        weights_sha256=final.manifest.weights.sha256,
+        weights_sha256=final.manifest.weights.plaintext_sha256,
+        ciphertext_sha256=final.manifest.weights.sha256,
         manifest_sha256=final.sha256,
         gates=examination.gates,
         comparison=comparison,

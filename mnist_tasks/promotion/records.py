@@ -41,9 +41,9 @@ NO_EVIDENCE = Evidence()
 class Verdict(Frozen):
     """What a step found and wants to have recorded. `reason` is a sentence for people.
 
-    `final` is what the verdict is about, unless the candidate was rejected; `weights_sha256`, `manifest_sha256` (of the
-    objects as they are stored) and `evaluation` (figures on the test images) belong to the final, or to the rejected
-    candidate.
+    `final` is what the verdict is about, unless the candidate was rejected. `weights_sha256` (of the plaintext: it is
+    the same for candidate and final), `ciphertext_sha256` and `manifest_sha256` (of the objects as they are stored) and
+    `evaluation` (figures on the test images) belong to the final, or to the rejected candidate.
     """
 
     kind: Literal["promotion", "rollback"]
@@ -51,6 +51,7 @@ class Verdict(Frozen):
     candidate: str | None = None
     final: str | None = None
     weights_sha256: Sha256
+    ciphertext_sha256: Sha256
     manifest_sha256: Sha256
     gates: tuple[Gate, ...] = ()
     comparison: Comparison | None = None

@@ -7,6 +7,7 @@ from datetime import datetime
 from mnist_tasks import checkpoints
 from mnist_tasks.checkpoints import Manifest
 from mnist_tasks.dataset import load
+from mnist_tasks.encryption import Encryption
 from mnist_tasks.errors import ConfigurationError, Conflict, NotFoundError
 from mnist_tasks.inference import predict, read_weights
 from mnist_tasks.layout import Layout, is_final
@@ -80,7 +81,14 @@ def update_champion(chain: Chain) -> None:
 
 
 def rollback(
-    chain: Chain, *, to: str, reason: str, slug: str, now: datetime, evidence: Evidence = NO_EVIDENCE
+    chain: Chain,
+    encryption: Encryption,
+    *,
+    to: str,
+    reason: str,
+    slug: str,
+    now: datetime,
+    evidence: Evidence = NO_EVIDENCE,
 ) -> Decision:
     """Put an earlier final back into service; done again for the same run, it returns the decision that was made.
 
@@ -96,7 +104,7 @@ def rollback(
     if decision is None:
         final = _read_final(chain, to)
         fingerprint = checkpoints.fingerprint(chain.storage, chain.layout, final)
-        evaluation = _evaluate(chain.storage, chain.layout, final)
+        evaluation = _evaluate(chain.storage, encryption, chain.layout, final)
 
         def decide(champion: Champion | None) -> Verdict:
             _check_is_a_change(to, champion)
@@ -105,7 +113,8 @@ def rollback(
                 outcome="rolled_back",
                 candidate=final.promoted_from,
                 final=to,
-                weights_sha256=final.weights.sha256,
+                weights_sha256=final.weights.plaintext_sha256,
+                ciphertext_sha256=final.weights.sha256,
                 manifest_sha256=fingerprint,
                 evaluation=evaluation,
                 reason=reason,
@@ -126,8 +135,8 @@ def _read_final(chain: Chain, name: str) -> Manifest:
     return read_final(chain, name)
 
 
-def _evaluate(storage: Storage, layout: Layout, final: Manifest) -> Evaluation:
-    weights = read_weights(checkpoints.load_weights(storage, final))
+def _evaluate(storage: Storage, encryption: Encryption, layout: Layout, final: Manifest) -> Evaluation:
+    weights = read_weights(checkpoints.load_weights(storage, encryption, final))
     dataset = load(storage, layout, final.job.dataset_sha256)
     return evaluate(predict(weights, dataset.x_test), dataset.y_test)
 

@@ -11,17 +11,15 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, ParamValidationError
+from botocore.exceptions import BotoCoreError, ClientError
 
-from mnist_tasks.errors import ConfigurationError, MnistError, TemporaryError
+from mnist_tasks.kms import explained
 from mnist_tasks.signing.keys import TrustedKeys
 
 if TYPE_CHECKING:
     from mypy_boto3_kms import KMSClient
-
-_TEMPORARY: Final = {"KMSInternalException", "DependencyTimeoutException", "ThrottlingException", "Throttling"}
 
 
 class Signer(Protocol):
@@ -46,7 +44,7 @@ def trusted_keys(client: KMSClient, key_ids: Sequence[str]) -> TrustedKeys:
     """
     blocks = []
     for key_id in key_ids:
-        with _explained(client, key_id):
+        with _explained(key_id):
             der = client.get_public_key(KeyId=key_id)["PublicKey"]
         blocks.append(b"-----BEGIN PUBLIC KEY-----\n%b\n-----END PUBLIC KEY-----\n" % base64.b64encode(der))
     return TrustedKeys.from_pem(b"".join(blocks), source="KMS")
@@ -72,37 +70,15 @@ class KmsSigner:
             ConfigurationError: there is no such key, it cannot sign like this, or the role may not use it.
         """
         digest = hashlib.sha256(message).digest()
-        with _explained(self.client, self.identity):
+        with _explained(self.identity):
             return self.client.sign(
                 KeyId=self.identity, Message=digest, MessageType="DIGEST", SigningAlgorithm="ECDSA_SHA_256"
             )["Signature"]
 
 
 @contextmanager
-def _explained(client: KMSClient, key_id: str) -> Iterator[None]:
+def _explained(key_id: str) -> Iterator[None]:
     try:
         yield
-    except ClientError as error:
-        raise _from_client_error(key_id, error) from error
-    except (NoCredentialsError, ParamValidationError) as error:
-        raise _misconfigured(key_id, str(error)) from error
-    except (BotoCoreError, OSError) as error:
-        raise TemporaryError(
-            f"KMS did not answer at {client.meta.endpoint_url} for {key_id}: {error}", mend="run the step again"
-        ) from error
-
-
-def _from_client_error(key_id: str, error: ClientError) -> MnistError:
-    code = error.response.get("Error", {}).get("Code", "")
-    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-    if status >= 500 or status == 429 or code in _TEMPORARY:
-        return TemporaryError(f"KMS could not use {key_id} now: {error}", mend="run the step again")
-    return _misconfigured(key_id, str(error))
-
-
-def _misconfigured(key_id: str, why: str) -> ConfigurationError:
-    return ConfigurationError(
-        f"KMS does not let us use the signing key {key_id}: {why}",
-        mend="MNIST_SIGNING_KEY has to be the output SigningKey of infra/mnist.yaml, and the role that promotes has to "
-        "be allowed kms:Sign and kms:GetPublicKey on it",
-    )
+    except (ClientError, BotoCoreError, OSError) as error:
+        raise explained(key_id, error) from error

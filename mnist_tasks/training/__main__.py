@@ -1,16 +1,16 @@
 """The training container: `python -m mnist_tasks.training` trains one candidate and commits its checkpoint to S3.
 
-Everything is said by environment variables: the job by `MNIST_...` (`mnist_tasks.config.TrainingJob`), AWS's region,
-credentials and endpoint by its own (`AWS_REGION`, `AWS_ENDPOINT_URL`...). Progress goes to stdout and to S3
-(`mnist_tasks.training.telling`); an expected failure is one error on stderr. A job whose manifest is committed already
-ends at once, with success.
+Everything is said by environment variables: the job by `MNIST_...` (`mnist_tasks.config.TrainingJob`, and for what
+holds for every job `ContainerSettings`), AWS's region, credentials and endpoint by its own (`AWS_REGION`,
+`AWS_ENDPOINT_URL`...). Progress goes to stdout and to S3 (`mnist_tasks.training.telling`); an expected failure is one
+error on stderr. A job whose manifest is committed already ends at once, with success.
 
 Exit codes (`mnist_tasks.ecs` says what each of them means to a retry):
     0: the checkpoint is committed: its manifest is in S3.
     1: a defect, or the time limit was reached; its traceback is on stderr.
-    2: the configuration was refused: a variable, a parameter that training diverges with, access to the bucket.
+    2: the configuration was refused: a variable, a parameter that training diverges with, access to bucket or key.
     3: what S3 holds was refused: there is no such bucket or data set, or it is not what its hash or name says.
-    4: S3 could not be used: it did not answer, was overloaded, or somebody else wrote first.
+    4: S3 or KMS could not be used: it did not answer, was overloaded, or somebody else wrote first.
     143: SIGTERM: a Spot interruption, or a person.
 
 Whatever ended it, the same job started again goes on after the last whole epoch (`mnist_tasks.training.resume`) and
@@ -26,11 +26,12 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from mnist_tasks.config import ContainerSettings, TrainingJob
-from mnist_tasks.container import limit_time, open_storage, run, say
+from mnist_tasks.container import limit_time, open_encryption, open_storage, run, say
 from mnist_tasks.errors import IntegrityError
 
 if TYPE_CHECKING:
     from mnist_tasks.checkpoints import Manifest
+    from mnist_tasks.encryption import Encryption
     from mnist_tasks.layout import Layout
     from mnist_tasks.storage import Storage
     from mnist_tasks.training.examples import Examples
@@ -49,21 +50,22 @@ def main(environment: Mapping[str, str]) -> int:
 
 
 def _work(environment: Mapping[str, str]) -> None:
-    limit_time(ContainerSettings.from_environment(environment).time_limit_seconds)
-    _run(TrainingJob.from_environment(environment))
+    settings = ContainerSettings.from_environment(environment)
+    limit_time(settings.time_limit_seconds)
+    _run(TrainingJob.from_environment(environment), settings.checkpoint_key)
 
 
-def _run(job: TrainingJob) -> None:
+def _run(job: TrainingJob, key: str) -> None:
     from mnist_tasks import checkpoints
     from mnist_tasks.layout import Layout
     from mnist_tasks.training.resume import Resume
 
     storage, layout = open_storage(job.bucket), Layout(job.checkpoints_prefix)
-    # A client of its own for what training can do without: it must not wait long for an S3 that does not answer.
-    resume = Resume(open_storage(job.bucket, _BRIEF), layout, job, say)
+    # Clients of its own for what training can do without: it must not wait long for an S3 or KMS that does not answer.
+    resume = Resume(open_storage(job.bucket, _BRIEF), open_encryption(key, config=_BRIEF), layout, job, say)
     manifest = checkpoints.find(storage, layout, job.candidate)
     if manifest is None:
-        manifest = _train(storage, layout, job, resume)
+        manifest = _train(storage, open_encryption(key), layout, job, resume)
     elif manifest.job != job:
         raise IntegrityError(
             f"{job.candidate} was committed already, by another job of run {manifest.run}",
@@ -76,7 +78,7 @@ def _run(job: TrainingJob) -> None:
     say(f"manifest: {storage.uri(layout.manifest(manifest.name))}")
 
 
-def _train(storage: Storage, layout: Layout, job: TrainingJob, resume: Resume) -> Manifest:
+def _train(storage: Storage, encryption: Encryption, layout: Layout, job: TrainingJob, resume: Resume) -> Manifest:
     training, validation = _examples(storage, layout, job)
     say(
         f"{job.candidate}: {len(training.labels):,} training and {len(validation.labels):,} validation images, "
@@ -111,6 +113,7 @@ def _train(storage: Storage, layout: Layout, job: TrainingJob, resume: Resume) -
     telling.end(history)
     return checkpoints.commit(
         storage,
+        encryption,
         layout,
         job,
         weights=weights_file(best),

@@ -1,7 +1,8 @@
 """The state of an unfinished training in S3: one object, replaced by one put after each epoch, gone after the commit.
 
-It is a help, not a result. What is stored is only ever believed if it is whole and belongs to this very job; and that
-S3 does not take it is said and survived, since a training that goes on is worth more than one that could be resumed.
+It is encrypted as weights are, and it is a help, not a result. What is stored is only ever believed if it is whole and
+belongs to this very job; and that S3 or KMS does not take it is said and survived, since a training that goes on is
+worth more than one that could be resumed.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from mnist_tasks.config import TrainingJob
+from mnist_tasks.encryption import Binding, Encryption
 from mnist_tasks.errors import IntegrityError, MnistError
 from mnist_tasks.layout import Layout
 from mnist_tasks.storage import Storage
@@ -23,6 +25,7 @@ class Resume:
     """The resume state of one job. `say` gets a line for each thing that a person may want to know."""
 
     storage: Storage
+    encryption: Encryption
     layout: Layout
     job: TrainingJob
     say: Callable[[str], None]
@@ -32,17 +35,23 @@ class Resume:
         """Where it is stored."""
         return self.layout.resume(self.job.run, self.job.candidate)
 
+    @property
+    def _binding(self) -> Binding:
+        run, candidate = self.job.run, self.job.candidate
+        return Binding(self.storage.bucket, self.key, run=run, candidate=candidate, purpose="resume")
+
     def load(self) -> State | None:
         """What an earlier try left behind; None if that is nothing, or nothing that training could go on from.
 
         Raises:
-            TemporaryError: S3 did not answer: nothing is lost yet, so another try is better than starting anew.
+            TemporaryError: S3 or KMS did not answer: nothing is lost yet, so another try is better than starting anew.
+            ConfigurationError: KMS refuses the key, with which the checkpoint could not be committed either.
         """
         stored = self.storage.find(self.key)
         if stored is None:
             return None
         try:
-            return State.from_bytes(stored.body, self.job)
+            return State.from_bytes(self.encryption.decrypt(stored.body, self._binding), self.job)
         except IntegrityError as error:
             self.say(f"resume state {self.storage.uri(self.key)} is ignored, training starts anew: {error.problem}")
             return None
@@ -50,7 +59,8 @@ class Resume:
     def save(self, state: State) -> None:
         """Replace what is stored. A failure leaves the state of an earlier epoch there: as good, only older."""
         try:
-            self.storage.put(self.key, state.to_bytes(self.job), content_type=_CONTENT_TYPE)
+            body = self.encryption.encrypt(state.to_bytes(self.job), self._binding)
+            self.storage.put(self.key, body, content_type=_CONTENT_TYPE)
         except MnistError as error:
             self.say(f"resume state after epoch {len(state.history.epochs)} was not saved: {error.problem}")
 

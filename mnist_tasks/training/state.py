@@ -1,12 +1,11 @@
 """Where training stands after an epoch, and its bytes: what a process that takes over needs to end in the same bits.
 
-The bytes are one line with the SHA-256 of everything after it, one line of JSON (`_Header`), then the arrays as
-little-endian float32 in C order. No pickle and no archive: nothing in there can run, or become larger than it is.
+The bytes are one line of JSON (`_Header`), then the arrays as little-endian float32 in C order. No pickle and no
+archive: nothing in there can run, or become larger than it is. They have no check-sum: their encryption is one.
 """
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -20,12 +19,10 @@ from mnist_tasks import __version__
 from mnist_tasks.config import Frozen, TrainingJob
 from mnist_tasks.errors import IntegrityError
 from mnist_tasks.history import History
-from mnist_tasks.storage import sha256_of
 
 Arrays = tuple[NDArray[np.float32], ...]
 
 _FLOAT = np.dtype("<f4")
-_HASH_LINE = 65  # a hexadecimal SHA-256 and the end of its line
 _MEND = "nothing has to be done: training starts from its first epoch and overwrites it"
 
 
@@ -61,26 +58,18 @@ class State:
             shapes=tuple(array.shape for array in self.weights),
         )
         arrays = (*self.weights, *self.first_moments, *self.second_moments, *self.best)
-        parts = [header.model_dump_json().encode() + b"\n", *(a.astype(_FLOAT, copy=False).tobytes() for a in arrays)]
-        digest = hashlib.sha256()
-        for part in parts:  # one by one: to join them first would hold the state in memory once more
-            digest.update(part)
-        return b"".join((digest.hexdigest().encode(), b"\n", *parts))
+        parts = (array.astype(_FLOAT, copy=False).tobytes() for array in arrays)
+        return b"".join((header.model_dump_json().encode(), b"\n", *parts))
 
     @classmethod
     def from_bytes(cls, body: bytes, job: TrainingJob) -> Self:
         """The state in these bytes.
 
         Raises:
-            IntegrityError: they are damaged, or belong to another job or another version of the code: going on from
-                them would not end in the same bits.
+            IntegrityError: they are no such bytes, or belong to another job or another version of the code: going on
+                from them would not end in the same bits.
         """
-        content = body[_HASH_LINE:]
-        if body[:_HASH_LINE] != sha256_of(content).encode() + b"\n":
-            raise IntegrityError(
-                f"{len(body):,} bytes do not have the SHA-256 that they begin with: {body[:80]!r}", mend=_MEND
-            )
-        line, _, floats = content.partition(b"\n")
+        line, _, floats = body.partition(b"\n")
         header = _read_header(line)
         if (header.job, header.code_version) != (job, __version__):
             raise IntegrityError(

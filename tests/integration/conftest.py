@@ -12,6 +12,7 @@ import pytest
 
 import localcloud
 from mnist_tasks.config import TrainingJob
+from mnist_tasks.encryption import Encryption
 from mnist_tasks.promotion.chain import Chain
 from mnist_tasks.signing import KmsSigner, TrustedKeys
 from mnist_tasks.storage import Storage, sha256_of
@@ -69,6 +70,12 @@ def workers(cloud: localcloud.Cloud, tmp_path_factory: pytest.TempPathFactory) -
 
 
 @pytest.fixture
+def chain(storage: Storage, chain_of: Chains) -> Chain:
+    """The decisions of the test's own bucket."""
+    return chain_of(storage)
+
+
+@pytest.fixture
 def storage(aws: Clients) -> Storage:
     """A bucket of the test's own."""
     bucket = f"test-{uuid.uuid4().hex}"
@@ -85,13 +92,21 @@ def chain_of(cloud: localcloud.Cloud, aws: Clients) -> Chains:
 
 
 @pytest.fixture(scope="session")
+def encryption(cloud: localcloud.Cloud, aws: Clients) -> Encryption:
+    """With the keys of the stack."""
+    keys = cloud.environment
+    return Encryption(aws("kms"), keys["MNIST_CHECKPOINT_KEY"], keys["MNIST_FINAL_KEY"])
+
+
+@pytest.fixture(scope="session")
 def container_environment(
     cloud: localcloud.Cloud, tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[[], dict[str, str]]:
     """What a container has before its job is added: nothing of this process but the way to its programs."""
-    aws = {name: value for name, value in cloud.environment.items() if name.startswith("AWS_")}
+    names = ("AWS_", "MNIST_CHECKPOINT_KEY")  # with what the task definition tells every container
+    known = {name: value for name, value in cloud.environment.items() if name.startswith(names)}
     home = str(tmp_path_factory.mktemp("home"))
-    return lambda: {"PATH": os.environ["PATH"], "HOME": home, "PYTHONPATH": str(ROOT), **aws}
+    return lambda: {"PATH": os.environ["PATH"], "HOME": home, "PYTHONPATH": str(ROOT), **known}
 
 
 @pytest.fixture

@@ -173,7 +173,7 @@ def test_down_leaves_no_process_and_status_says_so(home: Path) -> None:
 
 def test_objects_keys_and_stack_survive_a_restart(home: Path, connect: Connect) -> None:
     cloud = localcloud.up(home)
-    bucket, key = cloud.environment["MNIST_BUCKET"], cloud.environment["MNIST_KMS_KEY"]
+    bucket, key = cloud.environment["MNIST_BUCKET"], cloud.environment["MNIST_CHECKPOINT_KEY"]
     aws = connect(cloud)
     put = aws("s3").put_object(
         Bucket=bucket, Key="a/b", Body=b"kept", Metadata={"m": "1"}, Tagging="stage=x", ChecksumAlgorithm="SHA256"
@@ -199,7 +199,7 @@ def test_a_killed_part_is_noticed_and_the_next_start_mends_it_with_all_data(
     home: Path, connect: Connect, part: str
 ) -> None:
     cloud = localcloud.up(home)
-    bucket, key = cloud.environment["MNIST_BUCKET"], cloud.environment["MNIST_KMS_KEY"]
+    bucket, key = cloud.environment["MNIST_BUCKET"], cloud.environment["MNIST_CHECKPOINT_KEY"]
     connect(cloud)("s3").put_object(Bucket=bucket, Key="a", Body=b"kept")
     secret = connect(cloud)("kms").encrypt(KeyId=key, Plaintext=b"secret")["CiphertextBlob"]
     before = pids(home)
@@ -397,7 +397,8 @@ def test_every_output_of_the_stack_is_a_variable(cloud: localcloud.Cloud) -> Non
         "MNIST_CONTAINER_NAME",
         "MNIST_LOG_GROUP",
         "MNIST_LOG_STREAM_PREFIX",
-        "MNIST_KMS_KEY",
+        "MNIST_CHECKPOINT_KEY",
+        "MNIST_FINAL_KEY",
     } <= set(environment)
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from mnist_tasks import checkpoints
 from mnist_tasks.config import RunConfig, derived_seed
+from mnist_tasks.encryption import Encryption
 from mnist_tasks.errors import Conflict, IntegrityError, NotFoundError
 from mnist_tasks.layout import Layout, run_slug
 from mnist_tasks.plan import Plan, pick_best, read_plan
@@ -31,10 +32,11 @@ def names(plan: Plan) -> list[str]:
     return [job.candidate for job in plan.jobs]
 
 
-def commit(storage: Storage, plan: Plan, *accuracies: float) -> None:
+def commit(storage: Storage, encryption: Encryption, plan: Plan, *accuracies: float) -> None:
     for job, accuracy in zip(plan.jobs, accuracies, strict=True):
         checkpoints.commit(
             storage,
+            encryption,
             LAYOUT,
             job,
             weights=to_h5(random_weights(job.seed)),
@@ -176,34 +178,36 @@ def test_a_plan_whose_candidates_are_not_its_own_is_refused(storage: Storage) ->
         read_plan(storage, LAYOUT, plan.run)
 
 
-def test_the_best_candidate_of_the_run_is_picked(storage: Storage) -> None:
-    commit(storage, make(storage, "another", candidates=1), 0.99)
+def test_the_best_candidate_of_the_run_is_picked(storage: Storage, encryption: Encryption) -> None:
+    commit(storage, encryption, make(storage, "another", candidates=1), 0.99)
     plan = make(storage, candidates=3)
-    commit(storage, plan, 0.96, 0.98, 0.97)
+    commit(storage, encryption, plan, 0.96, 0.98, 0.97)
     assert pick_best(storage, LAYOUT, plan.run).name == names(plan)[1]
 
 
-def test_picking_costs_one_call_for_the_plan_and_one_for_each_candidate(storage: Storage) -> None:
+def test_picking_costs_one_call_for_the_plan_and_one_for_each_candidate(
+    storage: Storage, encryption: Encryption
+) -> None:
     for number in range(3):
-        commit(storage, make(storage, f"other {number}"), 0.5, 0.5)
+        commit(storage, encryption, make(storage, f"other {number}"), 0.5, 0.5)
     plan = make(storage, candidates=3)
-    commit(storage, plan, 0.96, 0.98, 0.97)
+    commit(storage, encryption, plan, 0.96, 0.98, 0.97)
     watched = mortal(storage)
     pick_best(watched, LAYOUT, plan.run)
     assert [operation for operation, _ in watched.client.calls] == ["get_object"] * 4
 
 
-def test_a_candidate_that_was_not_trained_is_named(storage: Storage) -> None:
+def test_a_candidate_that_was_not_trained_is_named(storage: Storage, encryption: Encryption) -> None:
     plan = make(storage)
-    commit(storage, plan.model_copy(update={"jobs": plan.jobs[:1]}), 0.97)
+    commit(storage, encryption, plan.model_copy(update={"jobs": plan.jobs[:1]}), 0.97)
     with pytest.raises(NotFoundError, match=names(plan)[1]):
         pick_best(storage, LAYOUT, plan.run)
 
 
-def test_a_candidate_that_another_job_trained_is_refused(storage: Storage) -> None:
+def test_a_candidate_that_another_job_trained_is_refused(storage: Storage, encryption: Encryption) -> None:
     plan = make(storage, candidates=1)
     other = plan.jobs[0].model_copy(update={"epochs": 99})
-    commit(storage, plan.model_copy(update={"jobs": (other,)}), 0.97)
+    commit(storage, encryption, plan.model_copy(update={"jobs": (other,)}), 0.97)
     with pytest.raises(IntegrityError, match="another job"):
         pick_best(storage, LAYOUT, plan.run)
 

@@ -12,6 +12,7 @@ import pytest
 
 from mnist_tasks import validation
 from mnist_tasks.dataset import REBUILT_FILE, Dataset
+from mnist_tasks.encryption import Encryption
 from mnist_tasks.errors import GateFailed, IntegrityError, NotFoundError
 from mnist_tasks.layout import Layout, run_slug
 from mnist_tasks.notify import build_message
@@ -32,7 +33,13 @@ PLOTS = {"accuracy", "loss", "recall", "confusion", "mistakes"}
 
 
 @pytest.fixture(scope="module")
-def nights(aws: Callable[[str], Any], chain_of: Callable[[Storage], Chain], mnist: Dataset, mnist_file: bytes) -> Chain:
+def nights(
+    aws: Callable[[str], Any],
+    chain_of: Callable[[Storage], Chain],
+    encryption: Encryption,
+    mnist: Dataset,
+    mnist_file: bytes,
+) -> Chain:
     """A bucket after four decisions: a first champion, one too close to it, one below the gates, a rollback."""
     storage = Storage(aws("s3"), f"test-{uuid.uuid4().hex}")
     storage.client.create_bucket(Bucket=storage.bucket)
@@ -44,15 +51,16 @@ def nights(aws: Callable[[str], Any], chain_of: Callable[[Storage], Chain], mnis
     for night, (run_id, candidates) in enumerate(models.items()):
         now, slug = NOW + timedelta(days=night), run_slug("mnist_training", run_id)
         validation.run(storage, LAYOUT, slug, REBUILT_FILE.sha256, now)
-        train_run(storage, LAYOUT, run_id, candidates, dataset=mnist, dataset_sha256=REBUILT_FILE.sha256, now=now)
+        data = {"dataset": mnist, "dataset_sha256": REBUILT_FILE.sha256}
+        train_run(storage, encryption, LAYOUT, run_id, candidates, **data, now=now)
         if slug == WEAK:
             with pytest.raises(GateFailed):
-                promote(chain, slug, now=now, thresholds=Thresholds(accuracy=0.999))
+                promote(chain, encryption, slug, now=now, thresholds=Thresholds(accuracy=0.999))
         else:
-            promote(chain, slug, now=now, thresholds=easy)
+            promote(chain, encryption, slug, now=now, thresholds=easy)
             publish(chain, slug)
     kept = storage.get(f"runs/{SECOND}/report.json").json()["final"]["name"]
-    rollback(chain, to=kept, reason="the field says so", slug=BACK, now=now)
+    rollback(chain, encryption, to=kept, reason="the field says so", slug=BACK, now=now)
     return chain
 
 
@@ -142,13 +150,14 @@ def test_the_number_of_calls_grows_with_the_runs_candidates_and_with_nothing_els
 
 
 def test_a_run_without_plan_or_decision_has_no_report_and_the_error_says_what_is_missing(
-    nights: Chain, mnist: Dataset
+    nights: Chain, encryption: Encryption, mnist: Dataset
 ) -> None:
     with pytest.raises(NotFoundError, match="has no plan"):
         publish(nights, "unknown-run")
 
     model = train(mnist, seed=1, steps=1)
-    train_run(nights.storage, LAYOUT, "undecided", [model], dataset=mnist, dataset_sha256=REBUILT_FILE.sha256, now=NOW)
+    data = {"dataset": mnist, "dataset_sha256": REBUILT_FILE.sha256}
+    train_run(nights.storage, encryption, LAYOUT, "undecided", [model], **data, now=NOW)
     with pytest.raises(NotFoundError, match="has no decision yet"):
         publish(nights, run_slug("mnist_training", "undecided"))
 

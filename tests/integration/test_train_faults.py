@@ -143,7 +143,7 @@ def test_spot_interrupts_then_has_no_capacity_and_the_last_try_ends_in_the_same_
         ("FARGATE", "EssentialContainerExited"),
     ]
     assert training.tasks()[0]["containers"][0]["exitCode"] == 143
-    assert training.manifest.weights.sha256 == undisturbed.manifest.weights.sha256
+    assert training.manifest.weights.plaintext_sha256 == undisturbed.manifest.weights.plaintext_sha256
     assert len(training.manifest.resumed_after) == 1
     assert undisturbed.manifest.resumed_after == ()
 

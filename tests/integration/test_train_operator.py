@@ -18,6 +18,7 @@ import pytest
 
 import localcloud
 from mnist_tasks.config import TrainingJob
+from mnist_tasks.encryption import Encryption
 from mnist_tasks.layout import Layout
 from mnist_tasks.progress import Progress
 from mnist_tasks.storage import Storage, to_json
@@ -56,6 +57,7 @@ class Step:
 
     job: TrainingJob
     storage: Storage
+    encryption: Encryption
     ecs: Any
     cluster: str
     log_group: str
@@ -100,7 +102,7 @@ class Step:
     def end(self, code: int = 0, *, commit: bool = False) -> None:
         """Let the container end; `commit`: after its checkpoint is in S3."""
         if commit:
-            commit_anything(self.storage, self.job)
+            commit_anything(self.storage, self.encryption, self.job)
         (self.folder / "exit").write_text(str(code))
 
     def tasks(self) -> list[dict[str, Any]]:
@@ -120,7 +122,9 @@ class Step:
 
 
 @pytest.fixture
-def step(workers: None, cloud: localcloud.Cloud, aws: Callable[[str], Any], tmp_path: Path) -> Iterator[Step]:
+def step(
+    workers: None, cloud: localcloud.Cloud, encryption: Encryption, aws: Callable[[str], Any], tmp_path: Path
+) -> Iterator[Step]:
     # The operator looks for the manifest in the deployment's bucket, so the candidate's name has to be this test's.
     bucket = cloud.environment["MNIST_BUCKET"]
     number = uuid.uuid4().int % 10**6
@@ -128,6 +132,7 @@ def step(workers: None, cloud: localcloud.Cloud, aws: Callable[[str], Any], tmp_
     made = Step(
         job,
         Storage(aws("s3"), bucket),
+        encryption,
         aws("ecs"),
         cloud.environment["MNIST_CLUSTER"],
         cloud.environment["MNIST_LOG_GROUP"],
@@ -212,7 +217,7 @@ def test_after_a_task_that_failed_the_next_try_starts_another_one(step: Step) ->
 
 def test_a_candidate_that_is_committed_is_not_trained_again(step: Step) -> None:
     """That is what clearing a step that has succeeded means."""
-    commit_anything(step.storage, step.job)
+    commit_anything(step.storage, step.encryption, step.job)
 
     assert step.attempt(number=4, max_tries=5).run()["error"] is None
     assert step.tasks() == []

@@ -12,6 +12,7 @@ import pytest
 from mnist_tasks import checkpoints, inference, progress
 from mnist_tasks.config import TrainingJob
 from mnist_tasks.dataset import Dataset, split
+from mnist_tasks.encryption import Encryption
 from mnist_tasks.history import History
 from mnist_tasks.metrics import evaluate
 from mnist_tasks.storage import Storage, sha256_of
@@ -19,7 +20,7 @@ from tests.container import LAYOUT, ROOT, commit_anything, job_for, keys, run, s
 
 
 def test_an_epoch_on_the_real_data_is_committed_with_figures_that_can_be_recomputed(
-    environment: dict[str, str], storage: Storage, job: TrainingJob, mnist: Dataset
+    environment: dict[str, str], storage: Storage, encryption: Encryption, job: TrainingJob, mnist: Dataset
 ) -> None:
     code, out, err = run(environment | job.to_environment())
     assert (code, err) == (0, "")
@@ -43,7 +44,7 @@ def test_an_epoch_on_the_real_data_is_committed_with_figures_that_can_be_recompu
     assert 0 < history.epochs[0].seconds <= history.seconds
     assert history.peak_memory_mb < 560
 
-    weights = inference.read_weights(checkpoints.load_weights(storage, manifest))
+    weights = inference.read_weights(checkpoints.load_weights(storage, encryption, manifest))
     positions = split(mnist, job.validation_images).validation
     recomputed = evaluate(inference.predict(weights, mnist.x_train[positions]), mnist.y_train[positions])
     assert recomputed.accuracy == pytest.approx(manifest.validation_accuracy, abs=1.5 / 6000)
@@ -69,25 +70,29 @@ def test_the_same_seed_gives_the_same_weights_in_another_process(
     for one in (job, twin):
         assert run(environment | one.to_environment())[0] == 0
     first, second = (checkpoints.read(storage, LAYOUT, one.candidate) for one in (job, twin))
-    assert first.weights.sha256 == second.weights.sha256
+    assert first.weights.plaintext_sha256 == second.weights.plaintext_sha256
     assert first.validation_loss == second.validation_loss
 
 
-def test_a_committed_job_ends_at_once_without_training_again(environment: dict[str, str], storage: Storage) -> None:
+def test_a_committed_job_ends_at_once_without_training_again(
+    environment: dict[str, str], storage: Storage, encryption: Encryption
+) -> None:
     job = job_for(storage.bucket)
-    commit_anything(storage, job)
+    commit_anything(storage, encryption, job)
     code, out, imported = run(environment | job.to_environment(), "-X", "importtime")
     assert code == 0
     assert f"{job.candidate} is committed already: nothing to do" in out
     assert "epoch" not in out
     assert "tensorflow" not in imported
-    assert storage.get(LAYOUT.weights(job.candidate)).body == b"committed before"
+    assert "aws_encryption_sdk" not in imported
+    manifest = checkpoints.read(storage, LAYOUT, job.candidate)
+    assert checkpoints.load_weights(storage, encryption, manifest) == b"committed before"
 
 
 def test_a_candidate_that_another_job_committed_is_refused_before_training(
-    environment: dict[str, str], storage: Storage
+    environment: dict[str, str], storage: Storage, encryption: Encryption
 ) -> None:
-    commit_anything(storage, job_for(storage.bucket, run="another-run-2"))
+    commit_anything(storage, encryption, job_for(storage.bucket, run="another-run-2"))
     code, out, err = run(environment | job_for(storage.bucket).to_environment())
     assert (code, out) == (3, "")
     assert "another-run-2" in err
@@ -102,19 +107,24 @@ def test_a_candidate_that_another_job_committed_is_refused_before_training(
         ("MNIST_BATCH_SIZE", "many"),
         ("MNIST_LEARNING_RATE", "nan"),
         ("MNIST_RUN", "../x"),
+        ("MNIST_CHECKPOINT_KEY", None),
+        ("MNIST_CHECKPOINT_KEY", ""),
+        ("MNIST_CHECKPOINT_KEY", "alias/mnist-candidate-weights"),
     ],
 )
 def test_a_bad_variable_is_refused_by_name_before_anything_heavy_is_imported(
     tmp_path: Path, variable: str, value: str | None
 ) -> None:
-    variables = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **job_for("some-bucket").to_environment()}
+    key = "arn:aws:kms:us-east-1:000000000000:key/92fdc439-b621-46c2-a2b9-d88d5ef9d3e2"
+    known = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "MNIST_CHECKPOINT_KEY": key}
+    variables = {**known, **job_for("some-bucket").to_environment()}
     variables.pop(variable)
     if value is not None:
         variables[variable] = value
     code, out, err = run(variables, "-X", "importtime")
     message = "".join(line for line in err.splitlines(keepends=True) if not line.startswith("import time:"))
     assert (code, out) == (2, "")
-    assert message.startswith("error: TrainingJob: ")
+    assert message.startswith(("error: TrainingJob: ", "error: ContainerSettings: "))
     assert f"{variable}: " in message
     assert "Traceback" not in message
     assert not any(f" {module}\n" in err for module in ("tensorflow", "keras", "boto3", "numpy"))
@@ -161,7 +171,7 @@ def test_a_missing_data_set_is_named(environment: dict[str, str], storage: Stora
 
 
 def test_a_data_set_that_is_not_what_its_hash_says_is_refused_before_training(
-    environment: dict[str, str], storage: Storage
+    environment: dict[str, str], storage: Storage, encryption: Encryption
 ) -> None:
     job = job_for(storage.bucket)
     storage.put(LAYOUT.dataset(job.dataset_sha256), b"something else")

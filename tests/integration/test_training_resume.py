@@ -6,15 +6,18 @@ import signal
 import time
 import uuid
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import boto3
+import numpy as np
 import pytest
 from botocore.config import Config
 
 import localcloud
 from mnist_tasks import checkpoints
 from mnist_tasks.config import TrainingJob
+from mnist_tasks.encryption import Encryption
 from mnist_tasks.errors import TemporaryError
 from mnist_tasks.storage import Storage, sha256_of
 from mnist_tasks.training.resume import Resume
@@ -50,7 +53,7 @@ def whole_run(
         assert "resumed" not in out
         manifest = checkpoints.read(storage, LAYOUT, whole.candidate)
         assert manifest.resumed_after == ()
-        return manifest.weights.sha256
+        return manifest.weights.plaintext_sha256
 
     return weights
 
@@ -88,7 +91,7 @@ def test_killed_at_every_epochs_end_it_goes_on_and_ends_in_the_same_bits(
     manifest, out = finish(environment, storage, lasting)
     assert "resumed after epoch 3 of 3" in out
     assert "epoch 3/3" not in out
-    assert manifest.weights.sha256 == uninterrupted
+    assert manifest.weights.plaintext_sha256 == uninterrupted
     assert manifest.resumed_after == (1, 2, 3)
     assert [epoch.epoch for epoch in checkpoints.load_history(storage, manifest).epochs] == [1, 2, 3]
 
@@ -108,7 +111,7 @@ def test_killed_between_epochs_it_goes_on_and_ends_in_the_same_bits(
     kill_at(environment, lasting, *words)
     assert keys(storage) == set()
     manifest, _ = finish(environment, storage, lasting)
-    assert manifest.weights.sha256 == uninterrupted
+    assert manifest.weights.plaintext_sha256 == uninterrupted
     assert manifest.resumed_after == resumed_after
 
 
@@ -125,14 +128,14 @@ def test_a_full_run_killed_at_every_epochs_end_and_in_between_ends_in_the_same_b
     for epoch in range(1, 11):
         kill_at(environment, at_ends, f"epoch {epoch:2}/10", "val_loss")
     manifest, _ = finish(environment, storage, at_ends)
-    assert (manifest.weights.sha256, manifest.resumed_after) == (uninterrupted, tuple(range(1, 11)))
+    assert (manifest.weights.plaintext_sha256, manifest.resumed_after) == (uninterrupted, tuple(range(1, 11)))
 
     in_between = at_ends.model_copy(update={"candidate": "mnist_model_20261124_020006"})
     for part in range(1, 6):
         # An epoch takes 0.4 s or more: a different part of one each time. Where exactly must not matter.
         kill_at(environment, in_between, "val_loss", later=0.07 * part)
     manifest, _ = finish(environment, storage, in_between)
-    assert manifest.weights.sha256 == uninterrupted
+    assert manifest.weights.plaintext_sha256 == uninterrupted
     assert set(manifest.resumed_after) <= set(range(1, 11))
 
 
@@ -147,21 +150,28 @@ def test_stopped_by_sigterm_it_ends_with_143_and_goes_on_in_the_same_bits(
     assert keys(storage) == set()
     manifest, out = finish(environment, storage, lasting)
     assert "resumed after epoch" in out
-    assert manifest.weights.sha256 == uninterrupted
+    assert manifest.weights.plaintext_sha256 == uninterrupted
 
 
-@pytest.mark.parametrize("damage", ["another job's", "cut off", "no state at all"])
+@pytest.mark.parametrize("damage", ["another job's", "cut off", "not encrypted"])
 def test_a_state_that_cannot_be_gone_on_from_is_ignored_with_a_line_and_training_starts_anew(
-    environment: dict[str, str], storage: Storage, lasting: TrainingJob, uninterrupted: str, damage: str
+    *,
+    environment: dict[str, str],
+    storage: Storage,
+    encryption: Encryption,
+    lasting: TrainingJob,
+    uninterrupted: str,
+    damage: str,
 ) -> None:
-    owner = lasting.model_copy(update={"seed": 8}) if damage == "another job's" else lasting
-    body = an_empty_state().to_bytes(owner)
-    stored = {"another job's": body, "cut off": body[:-1], "no state at all": b"something else"}[damage]
     key = LAYOUT.resume(lasting.run, lasting.candidate)
-    storage.put(key, stored)
+    other = lasting.model_copy(update={"seed": 8})
+    Resume(storage, encryption, LAYOUT, other, print).save(an_empty_state())
+    body = storage.get(key).body
+    not_encrypted = an_empty_state().to_bytes(lasting)
+    storage.put(key, {"another job's": body, "cut off": body[:-1], "not encrypted": not_encrypted}[damage])
     manifest, out = finish(environment, storage, lasting)
     assert f"resume state {storage.uri(key)} is ignored, training starts anew: " in out
-    assert (manifest.weights.sha256, manifest.resumed_after) == (uninterrupted, ())
+    assert (manifest.weights.plaintext_sha256, manifest.resumed_after) == (uninterrupted, ())
 
 
 def an_empty_state() -> State:
@@ -169,25 +179,32 @@ def an_empty_state() -> State:
 
 
 def test_a_state_left_behind_after_the_commit_is_deleted_by_the_next_start(
-    environment: dict[str, str], storage: Storage
+    environment: dict[str, str], storage: Storage, encryption: Encryption
 ) -> None:
     job = job_for(storage.bucket)
-    commit_anything(storage, job)
+    commit_anything(storage, encryption, job)
     storage.put(LAYOUT.resume(job.run, job.candidate), b"left behind")
     finish(environment, storage, job)
 
 
-def test_a_connection_that_drops_costs_the_state_but_not_the_training(closed_port: int) -> None:
-    said: list[str] = []
-    client = boto3.client(
-        "s3",
-        endpoint_url=f"http://127.0.0.1:{closed_port}",
+def unanswered(service: str, port: int) -> Any:
+    """A client of a service that is not there."""
+    return boto3.client(
+        service,
+        endpoint_url=f"http://127.0.0.1:{port}",
         region_name="us-east-1",
         aws_access_key_id="a",
         aws_secret_access_key="b",
         config=Config(retries={"total_max_attempts": 1}),
     )
-    resume = Resume(Storage(client, "some-bucket"), LAYOUT, job_for("some-bucket"), said.append)
+
+
+def test_an_s3_that_does_not_answer_costs_the_state_but_not_the_training(
+    encryption: Encryption, closed_port: int
+) -> None:
+    said: list[str] = []
+    storage = Storage(unanswered("s3", closed_port), "some-bucket")
+    resume = Resume(storage, encryption, LAYOUT, job_for("some-bucket"), said.append)
     resume.save(an_empty_state())
     resume.delete()
     assert len(said) == 2
@@ -195,3 +212,32 @@ def test_a_connection_that_drops_costs_the_state_but_not_the_training(closed_por
     assert said[1].startswith("resume state was not deleted: S3 did not answer")
     with pytest.raises(TemporaryError):
         resume.load()
+
+
+def test_a_kms_that_does_not_answer_costs_the_state_but_not_the_training(
+    storage: Storage, encryption: Encryption, closed_port: int
+) -> None:
+    said: list[str] = []
+    silent = replace(encryption, client=unanswered("kms", closed_port))
+    resume = Resume(storage, silent, LAYOUT, job_for(storage.bucket), said.append)
+
+    resume.save(an_empty_state())
+
+    assert len(said) == 1
+    assert said[0].startswith("resume state after epoch 1 was not saved: KMS did not answer")
+    assert keys(storage, "runs/") == set()
+
+
+def test_a_state_that_kms_does_not_open_now_is_not_lost_but_asked_for_at_the_next_try(
+    storage: Storage, encryption: Encryption, closed_port: int
+) -> None:
+    said: list[str] = []
+    resume = Resume(storage, encryption, LAYOUT, job_for(storage.bucket), said.append)
+    resume.save(State(history(), *([(np.zeros(1, np.float32),)] * 4)))
+
+    with pytest.raises(TemporaryError, match="KMS did not answer"):
+        replace(resume, encryption=replace(encryption, client=unanswered("kms", closed_port))).load()
+
+    found = resume.load()
+    assert found is not None
+    assert (found.history, said) == (history(), [])

@@ -18,6 +18,7 @@ import numpy as np
 from mnist_tasks import checkpoints
 from mnist_tasks.config import TrainingJob
 from mnist_tasks.dataset import load, split
+from mnist_tasks.encryption import Encryption
 from mnist_tasks.inference import Weights, predict, read_weights
 from mnist_tasks.layout import Layout
 from mnist_tasks.metrics import evaluate
@@ -40,19 +41,21 @@ def main(environment: Mapping[str, str]) -> int:
 
     code = training.main(environment)
     if weights and code == 0:
-        storage, layout, job = _job(environment)
-        weights.write_bytes(storage.get(layout.weights(job.candidate)).body)
+        storage, encryption, layout, job = _job(environment)
+        manifest = checkpoints.read(storage, layout, job.candidate)
+        weights.write_bytes(checkpoints.load_weights(storage, encryption, manifest))
     return code
 
 
-def _job(environment: Mapping[str, str]) -> tuple[Storage, Layout, TrainingJob]:
+def _job(environment: Mapping[str, str]) -> tuple[Storage, Encryption, Layout, TrainingJob]:
     job = TrainingJob.from_environment(environment)
-    return Storage(boto3.client("s3"), job.bucket), Layout(job.checkpoints_prefix), job
+    encryption = Encryption(boto3.client("kms"), checkpoint_key=environment["MNIST_CHECKPOINT_KEY"])
+    return Storage(boto3.client("s3"), job.bucket), encryption, Layout(job.checkpoints_prefix), job
 
 
 def _commit_changed(weights: Path, environment: Mapping[str, str]) -> None:
     """Commit a checkpoint with true figures: these weights with a noise that the job's seed draws."""
-    storage, layout, job = _job(environment)
+    storage, encryption, layout, job = _job(environment)
     base, random = read_weights(weights.read_bytes()), np.random.default_rng(job.seed)
     arrays = (base.hidden_kernel, base.hidden_bias, base.output_kernel, base.output_bias)
     # A night that is to be rejected asks for a learning rate that teaches nothing: see `nights.conf_of`.
@@ -63,6 +66,7 @@ def _commit_changed(weights: Path, environment: Mapping[str, str]) -> None:
     figures = evaluate(predict(changed, dataset.x_train[chosen]), dataset.y_train[chosen])
     checkpoints.commit(
         storage,
+        encryption,
         layout,
         job,
         weights=to_h5(changed),

@@ -23,6 +23,10 @@ from tests.sweep.world import Snapshot
 NORMALISED = (
     "the moment of a try, where it stands in an object or mail: each try has one of its own, to the second exact",
     "a SHA-256 that is that of another object in the bucket: it is read as that object's name, and compared there",
+    (
+        "a ciphertext, of which there are never two the same: what it holds and what it is bound to, which opening it "
+        "with the production code tells"
+    ),
     "the id and the slug of a training's run: each point has a run of its own",
     (
         "of a candidate's manifest, metrics.json and progress: `seconds`, `peak_memory_mb`, `peak_mb` (measured), "
@@ -92,7 +96,7 @@ def trace(
     by_hash = {stored.sha256: key for key, stored in snapshot.items()}
     objects = {}
     for key, stored in snapshot.items():
-        content = _content(key, stored.body, by_hash, names)
+        content = names.read(stored.opened) or _content(key, stored.body, by_hash, names)
         objects[names.read(key)] = f"{content} {stored.content_type} {dict(stored.tags)}"
     return Trace(
         objects,

@@ -13,17 +13,21 @@ from typing import Any
 import boto3
 
 import localcloud
+from mnist_tasks.encryption import Encryption
+from mnist_tasks.storage import sha256_of
+from tests.ciphertexts import binding_of, is_ciphertext
 from tests.sweep.pipeline import BUCKET
 
 
 @dataclass(frozen=True)
 class Object:
-    """An object with all that a reader could notice."""
+    """An object with all that a reader could notice; `opened` tells what a ciphertext is bound to and holds."""
 
     body: bytes = field(repr=False)
     etag: str
     content_type: str
     tags: tuple[tuple[str, str], ...]
+    opened: str = ""
 
     @cached_property
     def sha256(self) -> str:
@@ -38,7 +42,9 @@ class Account:
 
     def __init__(self, cloud: localcloud.Cloud) -> None:
         self.cloud = cloud
-        self._s3, self._ecs = (boto3.client(name, **cloud.client_arguments) for name in ("s3", "ecs"))
+        self._s3, self._ecs, kms = (boto3.client(name, **cloud.client_arguments) for name in ("s3", "ecs", "kms"))
+        keys = cloud.environment
+        self._encryption = Encryption(kms, keys["MNIST_CHECKPOINT_KEY"], keys["MNIST_FINAL_KEY"])
         self._seen: dict[tuple[str, str, Any], Object] = {}
         if BUCKET not in {bucket["Name"] for bucket in self._s3.list_buckets()["Buckets"]}:
             self._s3.create_bucket(Bucket=BUCKET)
@@ -90,8 +96,14 @@ class Account:
             answer = self._s3.get_object(Bucket=BUCKET, Key=key)
             tags = self._s3.get_object_tagging(Bucket=BUCKET, Key=key)["TagSet"]
             pairs = tuple(sorted((tag["Key"], tag["Value"]) for tag in tags))
-            self._seen[written] = Object(answer["Body"].read(), entry["ETag"], answer["ContentType"], pairs)
+            body = answer["Body"].read()
+            opened = self._opened(body) if is_ciphertext(key) else ""
+            self._seen[written] = Object(body, entry["ETag"], answer["ContentType"], pairs, opened)
         return self._seen[written]
+
+    def _opened(self, body: bytes) -> str:
+        binding = binding_of(body)
+        return f"{binding} holds {sha256_of(self._encryption.decrypt(body, binding))}"
 
     def _put(self, key: str, wanted: Object) -> None:
         tagging = "&".join(f"{name}={value}" for name, value in wanted.tags)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from mnist_tasks.checkpoints import Manifest, StoredObject, best
+from mnist_tasks.checkpoints import EncryptedObject, Manifest, StoredObject, best
 from mnist_tasks.errors import NotFoundError
 from mnist_tasks.history import Epoch, History
 from tests.jobs import JOB
@@ -22,7 +22,7 @@ def manifest(candidate: str = CANDIDATE, **changes: Any) -> Manifest:
         "name": candidate,
         "run": JOB.run,
         "created": datetime(2026, 11, 24, 2, tzinfo=UTC),
-        "weights": StoredObject(key="w", sha256="b" * 64, size=1),
+        "weights": EncryptedObject(key="w", sha256="b" * 64, size=1, plaintext_sha256="d" * 64),
         "metrics": StoredObject(key="m", sha256="c" * 64, size=1),
         "job": job,
         "parameters": 101_770,
@@ -101,7 +101,7 @@ def test_a_final_names_the_candidate_that_it_is_a_copy_of() -> None:
         {"run": "another-night"},
         {"created": datetime(2026, 11, 24, 2)},  # noqa: DTZ001 - a time without a zone is what is refused
         {"validation_accuracy": 1.1},
-        {"version": 2},
+        {"version": 1},
         {"unknown": 1},
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -103,6 +104,14 @@ def test_a_hash_is_read_as_the_object_that_it_is_of() -> None:
     assert compare(chain(FIRST), chain(LATER)).word == "same"
     wrong = left(record=stored(FIRST.isoformat().encode()), head=stored(b"0" * 64))
     assert compare(chain(FIRST), wrong).word == "lost"
+
+
+def test_of_a_ciphertext_counts_what_it_holds_and_is_bound_to() -> None:
+    def at(body: bytes, opened: str) -> Trace:
+        return left(weights=replace(stored(body), opened=opened))
+
+    assert compare(at(b"one ciphertext", "weights"), at(b"another one", "weights")).word == "same"
+    assert compare(at(b"one ciphertext", "weights"), at(b"one ciphertext", "other weights")).word == "lost"
 
 
 def test_measured_values_are_left_out_of_training_records_and_of_nothing_else() -> None:

@@ -7,7 +7,6 @@ import pytest
 
 from mnist_tasks.errors import IntegrityError
 from mnist_tasks.history import History, Running
-from mnist_tasks.storage import sha256_of
 from mnist_tasks.training import state as state_module
 from mnist_tasks.training.state import Arrays, State
 from tests.candidates import history
@@ -24,10 +23,6 @@ def some_state() -> State:
     return State(figures, arrays(1), arrays(2), arrays(3), arrays(4))
 
 
-def with_right_hash(content: bytes) -> bytes:
-    return sha256_of(content).encode() + b"\n" + content
-
-
 def test_a_state_comes_back_bit_for_bit() -> None:
     state = some_state()
     back = State.from_bytes(state.to_bytes(JOB), JOB)
@@ -41,19 +36,11 @@ def test_the_same_state_gives_the_same_bytes() -> None:
     assert some_state().to_bytes(JOB) == some_state().to_bytes(JOB)
 
 
-@pytest.mark.parametrize("length", [0, 1, 64, 65, 66, 300, -1])
+@pytest.mark.parametrize("length", [0, 1, 64, 300, -1])
 def test_a_cut_off_state_is_refused(length: int) -> None:
-    with pytest.raises(IntegrityError, match="do not have the SHA-256"):
+    """That nobody has changed it is what its encryption says; that it is complete shows here as well."""
+    with pytest.raises(IntegrityError):
         State.from_bytes(some_state().to_bytes(JOB)[:length], JOB)
-
-
-def test_a_flipped_bit_anywhere_is_refused() -> None:
-    body = bytearray(some_state().to_bytes(JOB))
-    for position in range(0, len(body), 37):
-        body[position] ^= 1
-        with pytest.raises(IntegrityError, match="do not have the SHA-256"):
-            State.from_bytes(bytes(body), JOB)
-        body[position] ^= 1
 
 
 @pytest.mark.parametrize(
@@ -81,16 +68,16 @@ def test_the_state_of_other_code_is_refused(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.parametrize("content", [b"", b"\n", b"no json\n", b"{}\n", b"[1]\n", b"\x80\x04N.\n"])
-def test_what_only_has_the_right_hash_is_refused(content: bytes) -> None:
+def test_what_is_no_state_is_refused(content: bytes) -> None:
     with pytest.raises(IntegrityError, match="not what this code writes"):
-        State.from_bytes(with_right_hash(content), JOB)
+        State.from_bytes(content, JOB)
 
 
 def test_arrays_that_do_not_fill_their_shapes_are_refused() -> None:
-    content = some_state().to_bytes(JOB)[65:]
+    content = some_state().to_bytes(JOB)
     for wrong in (content[:-4], content + b"\0" * 4):
         with pytest.raises(IntegrityError, match="do not fit"):
-            State.from_bytes(with_right_hash(wrong), JOB)
+            State.from_bytes(wrong, JOB)
 
 
 def test_an_interruption_is_noted_after_an_epoch_that_there_was() -> None:

@@ -10,17 +10,19 @@ import pytest
 
 import localcloud
 from mnist_tasks.dataset import Dataset
+from mnist_tasks.encryption import Encryption
 from mnist_tasks.promotion.chain import Chain
 from mnist_tasks.storage import Storage
 from tests.deployment import Deployment, decide_nights
 
 
 @pytest.fixture(scope="session")
-def empty(cloud: localcloud.Cloud, aws: Callable[[str], Any]) -> Deployment:
+def empty(cloud: localcloud.Cloud, encryption: Encryption, aws: Callable[[str], Any]) -> Deployment:
     """Nothing has happened yet."""
     storage = _bucket(aws)
-    keys = {name: v for name, v in cloud.environment.items() if name.startswith("AWS_") or name == "MNIST_SIGNING_KEYS"}
-    return Deployment(storage, keys | {"MNIST_BUCKET": storage.bucket})
+    names = ("AWS_", "MNIST_CHECKPOINT_KEY", "MNIST_FINAL_KEY", "MNIST_SIGNING_KEYS")
+    keys = {name: value for name, value in cloud.environment.items() if name.startswith(names)}
+    return Deployment(storage, encryption, keys | {"MNIST_BUCKET": storage.bucket})
 
 
 @pytest.fixture(scope="session")
@@ -33,8 +35,8 @@ def nights(
 ) -> Deployment:
     """Released, kept, rejected, released, rolled back; and a run in the middle of its training."""
     storage = _bucket(aws)
-    decide_nights(chain_of(storage), mnist, mnist_file)
-    return Deployment(storage, {**empty.environment, "MNIST_BUCKET": storage.bucket})
+    decide_nights(chain_of(storage), empty.encryption, mnist, mnist_file)
+    return Deployment(storage, empty.encryption, {**empty.environment, "MNIST_BUCKET": storage.bucket})
 
 
 def _bucket(aws: Callable[[str], Any]) -> Storage:

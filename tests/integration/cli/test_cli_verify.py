@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from mnist_tasks.inference import read_weights
+from mnist_tasks.storage import sha256_of
 from tests.deployment import FIRST_FINAL, LAYOUT, Deployment
 from tests.faults import contents
 from tests.signatures import SoftwareSigner
@@ -81,8 +83,8 @@ def test_another_public_key_believes_nothing(nights: Deployment, tmp_path: Path)
     ("words", "status", "problem"),
     [
         (("mnist_model_20260101_000000",), 2, "cannot be verified"),
-        (("--from", "/nowhere"), 2, "there is no folder"),
-        (("--keys", "/nowhere.pem"), 2, "cannot be read from"),
+        (("--from", f"{__file__}/nowhere"), 2, "there is no folder"),
+        (("--keys", f"{__file__}/nowhere.pem"), 2, "cannot be read from"),
     ],
 )
 def test_what_cannot_be_verified_is_told(nights: Deployment, words: Any, status: int, problem: str) -> None:
@@ -95,3 +97,30 @@ def test_a_final_that_is_not_there_is_not_found_and_no_keys_are_no_answer(nights
     missing = nights.mnist("verify", "mnist_model_20200101_000000_final", "--json")
     assert missing.status == 5
     assert "nobody vouches for it" in missing.out
+
+
+def test_a_final_is_exported_as_the_plain_file_that_was_signed_and_never_over_another(
+    nights: Deployment, tmp_path: Path
+) -> None:
+    target = tmp_path / "model.weights.h5"
+    done = nights.mnist("export", FIRST_FINAL, "--to", str(target), "--json").json
+    again = nights.mnist("export", FIRST_FINAL, "--to", str(target), "--json")
+
+    assert sha256_of(target.read_bytes()) == done["sha256"]
+    assert read_weights(target.read_bytes()).hidden_kernel.shape == (784, 128)
+    assert target.stat().st_mode & 0o777 == 0o600
+    assert (again.status, again.error["kind"]) == (2, "ConfigurationError")
+    assert nights.mnist("export", FIRST_FINAL, "--to", str(target), "--force", "--json").status == 0
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_what_cannot_be_verified_or_decrypted_is_not_exported(nights: Deployment, tmp_path: Path) -> None:
+    (tmp_path / "other.pem").write_bytes(SoftwareSigner().pem)
+    target = tmp_path / "model.weights.h5"
+
+    refused = nights.mnist(
+        "export", FIRST_FINAL, "--to", str(target), "--json", MNIST_SIGNING_KEYS=str(tmp_path / "other.pem")
+    )
+
+    assert (refused.status, refused.error["kind"]) == (5, "SignatureRefused")
+    assert not target.exists()

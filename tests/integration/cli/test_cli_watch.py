@@ -20,6 +20,7 @@ import pytest
 
 from mnist_tasks import checkpoints
 from mnist_tasks.config import TrainingJob
+from mnist_tasks.encryption import Encryption
 from mnist_tasks.history import Epoch, History, Running
 from mnist_tasks.plan import Plan
 from mnist_tasks.progress import Progress
@@ -116,12 +117,13 @@ def tell(storage: Storage, job: TrainingJob, epochs: int) -> None:
     storage.put(LAYOUT.progress(job.run, job.candidate), to_json(told.model_dump(mode="json")))
 
 
-def commit(storage: Storage, job: TrainingJob) -> None:
-    checkpoints.commit(storage, LAYOUT, job, weights=b"any", history=history(4), parameters=1, now=datetime.now(UTC))
+def commit(storage: Storage, encryption: Encryption, job: TrainingJob) -> None:
+    now = datetime.now(UTC)
+    checkpoints.commit(storage, encryption, LAYOUT, job, weights=b"any", history=history(4), parameters=1, now=now)
 
 
 def test_the_picture_changes_as_training_goes_on_and_ends_when_all_candidates_are_committed(
-    terminal, storage: Storage, plan: Plan
+    terminal, storage: Storage, encryption: Encryption, plan: Plan
 ) -> None:
     first, second = plan.jobs
     watching = terminal("watch", "latest")
@@ -133,9 +135,9 @@ def test_the_picture_changes_as_training_goes_on_and_ends_when_all_candidates_ar
     watching.wait_for(rf"{first.candidate} .* 2/4 +0\.250 +90\.0% +95\.0% +(1 min 00 s|5\d s)")
     assert re.search(rf"{second.candidate} .*waiting", watching.text)
     tell(storage, second, 4)
-    commit(storage, second)
+    commit(storage, encryption, second)
     watching.wait_for(rf"{second.candidate} .* 4/4 .*done")
-    commit(storage, first)
+    commit(storage, encryption, first)
 
     assert watching.end() == 0
     assert "All candidates are committed" in watching.text
@@ -143,12 +145,14 @@ def test_the_picture_changes_as_training_goes_on_and_ends_when_all_candidates_ar
     assert max(map(len, watching.text.splitlines())) <= 80
 
 
-def test_without_colours_the_picture_moves_all_the_same(terminal, storage: Storage, plan: Plan) -> None:
+def test_without_colours_the_picture_moves_all_the_same(
+    terminal, storage: Storage, encryption: Encryption, plan: Plan
+) -> None:
     watching = terminal("watch", "latest", NO_COLOR="1")
 
     watching.wait_for("Training has not started yet")
     for job in plan.jobs:
-        commit(storage, job)
+        commit(storage, encryption, job)
 
     assert watching.end() == 0
     assert not re.search(r"\x1b\[(3|4|9)\d", watching.written)
@@ -165,7 +169,9 @@ def test_an_interruption_ends_the_command_and_gives_the_cursor_back(terminal, pl
     assert "Traceback" not in watching.text
 
 
-def test_a_pipe_gets_a_line_for_each_piece_of_news(empty: Deployment, storage: Storage, plan: Plan) -> None:
+def test_a_pipe_gets_a_line_for_each_piece_of_news(
+    empty: Deployment, storage: Storage, encryption: Encryption, plan: Plan
+) -> None:
     command = [sys.executable, "-m", "mnist_tasks.cli", "watch", "latest"]
     environment = {**environment_of(empty, storage), "PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
@@ -174,7 +180,7 @@ def test_a_pipe_gets_a_line_for_each_piece_of_news(empty: Deployment, storage: S
         tell(storage, plan.jobs[0], 2)
         lines.append(process.stdout.readline().split())
         for job in plan.jobs:
-            commit(storage, job)
+            commit(storage, encryption, job)
         lines += [line.split() for line in process.stdout]
 
     names = [job.candidate for job in plan.jobs]
@@ -185,10 +191,10 @@ def test_a_pipe_gets_a_line_for_each_piece_of_news(empty: Deployment, storage: S
 
 
 def test_with_json_it_waits_in_silence_and_prints_one_document_at_the_end(
-    empty: Deployment, storage: Storage, plan: Plan
+    empty: Deployment, storage: Storage, encryption: Encryption, plan: Plan
 ) -> None:
     for job in plan.jobs:
-        commit(storage, job)
+        commit(storage, encryption, job)
     command = [sys.executable, "-m", "mnist_tasks.cli", "watch", "latest", "--json"]
 
     done = subprocess.run(command, env=environment_of(empty, storage), capture_output=True, text=True, check=True)

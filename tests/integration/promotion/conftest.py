@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
@@ -13,6 +13,7 @@ import pytest
 from mnist_tasks import plan as plans
 from mnist_tasks.checkpoints import Manifest
 from mnist_tasks.dataset import REBUILT_FILE, Dataset
+from mnist_tasks.encryption import Encryption
 from mnist_tasks.inference import Weights, predict
 from mnist_tasks.layout import Layout
 from mnist_tasks.plan import Plan
@@ -48,6 +49,7 @@ class World:
     """One bucket, and what happens in it. Each night is a day after the one before."""
 
     chain: Chain
+    encryption: Encryption
     dataset: Dataset
     models: MappingProxyType[str, Weights]
 
@@ -67,6 +69,7 @@ class World:
         """A run up to the end of its training; its candidates are the models of these names."""
         return train_run(
             self.storage,
+            self.encryption,
             self.layout,
             f"night {night}",
             [self.models[name] for name in names],
@@ -79,7 +82,7 @@ class World:
     def promote(self, plan: Plan, *, later: int = 0, thresholds: Thresholds = LENIENT) -> Decision:
         """The step under test, an hour after the plan."""
         now = plan.created + timedelta(hours=1, seconds=later)
-        return promote.promote(self.chain, plan.run, now=now, thresholds=thresholds)
+        return promote.promote(self.chain, self.encryption, plan.run, now=now, thresholds=thresholds)
 
     def night(self, number: int, *names: str, **config: object) -> Decision:
         """A whole run."""
@@ -88,7 +91,7 @@ class World:
     def rollback(self, to: str, *, slug: str = "rollback-1", reason: str = "it is wrong", later: int = 0) -> Decision:
         """The other step under test, on the ninth day."""
         now = self.time(9) + timedelta(seconds=later)
-        return release.rollback(self.chain, to=to, reason=reason, slug=slug, now=now)
+        return release.rollback(self.chain, self.encryption, to=to, reason=reason, slug=slug, now=now)
 
     def champion(self) -> str | None:
         """Who is in service, as consumers see it."""
@@ -102,8 +105,8 @@ class World:
 
 @pytest.fixture
 def world(
-    storage: Storage,
-    chain_of: Callable[[Storage], Chain],
+    chain: Chain,
+    encryption: Encryption,
     mnist: Dataset,
     models: MappingProxyType[str, Weights],
     monkeypatch: pytest.MonkeyPatch,
@@ -122,7 +125,7 @@ def world(
         monkeypatch.setattr(step, "load", load)
     for user in (promote, release, candidates):
         monkeypatch.setattr(user, "predict", _remembered)
-    return World(chain_of(storage), mnist, models)
+    return World(chain, encryption, mnist, models)
 
 
 _answers: dict[tuple[bytes, int], Any] = {}

@@ -12,6 +12,7 @@ from mnist_tasks.errors import GateFailed
 from mnist_tasks.promotion import decisions
 from mnist_tasks.promotion.decisions import Decision
 from mnist_tasks.storage import sha256_of
+from tests.ciphertexts import all_opened
 from tests.faults import Killed, contents, mortal, restore
 from tests.signatures import opened
 
@@ -23,14 +24,14 @@ HASH = re.compile(rb"\b[0-9a-f]{64}\b")
 
 
 def timeless(world: Any) -> dict[str, bytes]:
-    """What the bucket holds, without signatures and times; the hash of an object is read as the object's key."""
+    """What the bucket holds, decrypted, without signatures and times; an object's hash is read as the object's key."""
     stored = contents(world.storage)
     names = {sha256_of(body).encode(): key.encode() for key, body in stored.items()}
 
     def neutral(body: bytes) -> bytes:
         return HASH.sub(lambda found: names.get(found[0], found[0]), TIMES.sub(b"", body))
 
-    return {key: neutral(body) for key, body in opened(stored).items()}
+    return {key: neutral(body) for key, body in opened(all_opened(world.encryption, stored)).items()}
 
 
 def first_release(world: Any) -> Step:

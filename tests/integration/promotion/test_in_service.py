@@ -42,7 +42,7 @@ def test_the_champion_comes_with_the_decision_and_the_final_that_it_is(three: An
     assert found is not None
     assert found.champion.name == found.final.name == found.decision.final == three.champion()
     assert (found.decision.sequence, found.decision.outcome) == (2, "released")
-    assert checkpoints.load_weights(three.storage, found.final)
+    assert checkpoints.load_weights(three.storage, three.encryption, found.final)
 
 
 def test_a_pointer_that_says_something_else_than_its_decision_is_refused(three: Any) -> None:
@@ -83,7 +83,7 @@ def test_pointer_and_decision_changed_together_are_given_away_by_the_signature(t
 
 def test_a_final_with_other_weights_is_refused(three: Any) -> None:
     key = three.layout.manifest(three.champion())
-    weights = three.storage.get(key).json()["weights"] | {"sha256": "0" * 64}
+    weights = three.storage.get(key).json()["weights"] | {"plaintext_sha256": "0" * 64}
     change(three, key, weights=weights)
 
     with pytest.raises(IntegrityError, match=r"manifest\.json has SHA-256"):

@@ -10,6 +10,7 @@ import pytest
 
 from mnist_tasks import checkpoints
 from mnist_tasks.dataset import REBUILT_FILE
+from mnist_tasks.encryption import Binding
 from mnist_tasks.errors import GateFailed, IntegrityError, NotFoundError
 from mnist_tasks.inference import predict, read_weights
 from mnist_tasks.layout import Layout
@@ -17,7 +18,7 @@ from mnist_tasks.metrics import evaluate
 from mnist_tasks.promotion import decisions, promote, release
 from mnist_tasks.promotion.decisions import Decision
 from mnist_tasks.promotion.gates import Thresholds
-from mnist_tasks.storage import Storage, to_json
+from mnist_tasks.storage import Storage, sha256_of, to_json
 from tests.candidates import random_weights, to_h5
 from tests.faults import contents, mortal
 
@@ -46,7 +47,7 @@ def test_the_champion_pointer_says_who_since_when_and_why(world: Any) -> None:
     final = checkpoints.read(world.storage, LAYOUT, decision.final)
     assert found == decision.champion
     assert (found.decision, found.run, found.released) == (1, decision.run, decision.created)
-    assert found.weights_sha256 == final.weights.sha256
+    assert found.weights_sha256 == final.weights.plaintext_sha256
     assert found.accuracy == decision.evaluation.accuracy
     assert found.reason == decision.reason
 
@@ -59,7 +60,7 @@ def test_the_best_candidate_is_the_one_that_is_promoted(world: Any) -> None:
 def test_figures_are_computed_from_the_stored_weights_and_images(world: Any) -> None:
     decision = world.night(1, "good")
     final = checkpoints.read(world.storage, LAYOUT, decision.final)
-    weights = read_weights(checkpoints.load_weights(world.storage, final))
+    weights = read_weights(checkpoints.load_weights(world.storage, world.encryption, final))
     assert decision.evaluation == evaluate(predict(weights, world.dataset.x_test), world.dataset.y_test)
 
 
@@ -148,7 +149,7 @@ def test_a_rejected_run_is_rejected_again_with_the_same_words(world: Any) -> Non
 def test_the_defaults_are_the_specifications_gates(world: Any) -> None:
     plan, _ = world.train(1, "good")
     with pytest.raises(GateFailed, match=r"is below 97\.50%"):
-        promote.promote(world.chain, plan.run, now=plan.created)
+        promote.promote(world.chain, world.encryption, plan.run, now=plan.created)
 
 
 def test_a_second_try_returns_the_same_decision_and_writes_nothing(world: Any) -> None:
@@ -200,19 +201,22 @@ def test_a_candidate_that_is_missing_stops_the_step(world: Any) -> None:
 def test_a_champion_whose_weights_were_exchanged_is_noticed(world: Any) -> None:
     first = world.night(1, "fair")
     plan, _ = world.train(2, "good")
-    world.storage.put(LAYOUT.weights(first.final), to_h5(random_weights(1)))
-    with pytest.raises(IntegrityError, match=first.weights_sha256):
+    stored = checkpoints.read(world.storage, LAYOUT, first.final).weights
+    world.storage.put(stored.key, to_h5(random_weights(1)))
+    with pytest.raises(IntegrityError, match=stored.sha256):
         world.promote(plan)
 
 
 def test_a_champion_whose_manifest_was_exchanged_too_is_noticed(world: Any) -> None:
-    """The record carries the hash of the manifest that it released."""
+    """By somebody who may use the key of finals: the record carries the hash of the manifest that it released."""
     first = world.night(1, "fair")
     plan, _ = world.train(2, "good")
-    body = to_h5(random_weights(1))
-    world.storage.put(LAYOUT.weights(first.final), body)
+    binding = Binding(world.storage.bucket, LAYOUT.weights(first.final), first.run, first.candidate, "final")
+    weights = to_h5(random_weights(1))
+    body = world.encryption.encrypt(weights, binding)
+    world.storage.put(binding.key, body)
     manifest = json.loads(world.storage.get(LAYOUT.manifest(first.final)).body)
-    manifest["weights"]["sha256"] = checkpoints.sha256_of(body)
+    manifest["weights"] |= {"sha256": sha256_of(body), "size": len(body), "plaintext_sha256": sha256_of(weights)}
     world.storage.put(LAYOUT.manifest(first.final), to_json(manifest))
     with pytest.raises(IntegrityError, match=rf"{first.final}/manifest\.json has SHA-256"):
         world.promote(plan)
