@@ -1,13 +1,13 @@
 # One place for everything that people and CI run. `make help` lists it.
 .DEFAULT_GOAL := help
-.PHONY: help run up down test long lint lock bench sbom seeds sweep soak pictures clean
+.PHONY: help run up down test test-engine long lint lock bench deploy sbom seeds sweep soak pictures images compose-up compose-down clean
 
 PYTHON ?= python3
 RUN = .venv/bin/python
 CONF ?= {}
 
 help: ## this list
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:[^#]*## /\t/' | expand -t 14
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:[^#]*## /\t/' | expand -t 14
 
 run: .environment ## the whole pipeline once on this machine; CONF='{"candidates": 4}' changes its parameters
 	@$(RUN) -m tools.run --conf '$(CONF)'
@@ -19,7 +19,11 @@ down: ## stop what `make up` started
 	@test ! -x $(RUN) || $(RUN) -m tools.down
 
 test: .environment-dev ## all tests
-	@$(RUN) -m pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
+	@$(RUN) -m pytest -n auto --maxprocesses 4 --dist loadfile --ignore tests/engine $(ARGS)
+	@$(MAKE) --no-print-directory test-engine
+
+test-engine: .environment-dev ## those that need a Docker engine: images, tasks as containers, docker-compose.yaml
+	@$(RUN) -m pytest tests/engine $(ARGS)
 
 long: .environment-dev ## the long forms of some of these tests (5 minutes): 1,000 steps against Keras, a full run killed 18 times
 	@$(RUN) -m pytest -m long $(ARGS)
@@ -33,6 +37,9 @@ lint: .environment-dev ## style, types, direction of imports
 
 lock: .environment ## recompile the lock files; ARGS=--upgrade takes newer versions
 	@$(RUN) -m tools.lock $(ARGS)
+
+deploy: .environment ## to AWS: registry, network, images, pipeline, monitoring; ARGS="--bucket NAME --dry-run" only says what
+	@$(RUN) -m tools.deploy $(ARGS)
 
 sbom: .environment-dev ## software bill of materials of each lock (CycloneDX), into build/sbom
 	@$(RUN) -m tools.sbom
@@ -51,6 +58,15 @@ soak: .environment-dev ## a year of nights: does anything grow? (an hour); stopp
 
 pictures: .environment-dev ## photographs of page, report and mail for the README, from real runs (3 minutes)
 	@$(RUN) -m tools.pictures
+
+images: .environment ## the container images, with docker, through the package index that pip is set up for
+	@$(RUN) -m tools.images $(ARGS)
+
+compose-up: .environment ## docker-compose.yaml, after make images: Airflow on PostgreSQL with the one-machine cloud
+	@$(RUN) -m tools.engine up
+
+compose-down: .environment ## stop it; ARGS=--volumes forgets its data as well
+	@$(RUN) -m tools.engine down $(ARGS)
 
 clean: down ## remove environments, local state and results (downloads in pip's and uv's own caches stay)
 	rm -rf .venv .venv-cloud .venv-bench-* .localcloud .airflow .cache build

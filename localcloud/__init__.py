@@ -12,5 +12,19 @@ localcloud.down()
 from localcloud.control import Cloud, Status, current, down, status, up
 from localcloud.errors import LocalCloudError
 from localcloud.images import Image, default_images
+from localcloud.surroundings import DockerEngine, Listening, Surroundings
 
-__all__ = ["Cloud", "Image", "LocalCloudError", "Status", "current", "default_images", "down", "status", "up"]
+__all__ = [
+    "Cloud",
+    "DockerEngine",
+    "Image",
+    "Listening",
+    "LocalCloudError",
+    "Status",
+    "Surroundings",
+    "current",
+    "default_images",
+    "down",
+    "status",
+    "up",
+]

@@ -24,6 +24,7 @@ from localcloud.errors import LocalCloudError
 from localcloud.front import credentials
 from localcloud.home import CHECKOUT, DEFAULT_HOME, Home, State
 from localcloud.images import Image, default_images
+from localcloud.surroundings import Surroundings
 
 START_SECONDS = 90.0
 STOP_SECONDS = 40.0
@@ -70,20 +71,31 @@ class Status:
     parts: Mapping[str, str]
 
 
-def up(home: Path | str = DEFAULT_HOME, images: Mapping[str, Image] | None = None) -> Cloud:
+def up(
+    home: Path | str = DEFAULT_HOME,
+    images: Mapping[str, Image] | None = None,
+    surroundings: Surroundings = Surroundings(),  # noqa: B008 - frozen
+) -> Cloud:
     """Start the cloud, or what is missing of it, and deploy the template. Safe to call again at any time.
 
     Args:
         home: the folder of everything that the cloud keeps.
         images: what the container images are; by default `default_images()`. A running cloud that was started with
-            others is started anew, and its running tasks are lost.
+            others is started anew, and its running tasks are lost. A Docker engine has its own.
+        surroundings: where it listens and what runs its containers; the same holds for others.
 
     Raises:
         LocalCloudError: it does not start; nothing is left running then.
     """
     place = Home(Path(home))
-    table = default_images() if images is None else images
-    configuration = {"images": {name: image.to_dict() for name, image in table.items()}}
+    if surroundings.engine:
+        table: Mapping[str, Image] = {}
+    else:
+        table = default_images() if images is None else images
+    configuration = {
+        "images": {name: image.to_dict() for name, image in table.items()},
+        "surroundings": surroundings.to_dict(),
+    }
     with place.lock():
         state = place.read_state()
         if state is not None and state.configuration == configuration and _is_healthy(state):

@@ -15,11 +15,6 @@ TRAINER_IMAGE = "mnist-trainer:local"
 PROMOTER_IMAGE = "mnist-promoter:local"
 PYTHON_IMAGE = "python:3.11-slim"
 _SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin"
-# What `python -m` does, with one folder more on the path.
-_RUN_ISOLATED = (
-    "import runpy, sys; sys.path.insert(0, {checkout!r}); "
-    "runpy.run_module({module!r}, run_name='__main__', alter_sys=True)"
-)
 
 
 @dataclass(frozen=True)
@@ -66,21 +61,23 @@ def default_images(python: Path | None = None) -> dict[str, Image]:
             "one in LOCALCLOUD_PYTHON"
         )
     base = {"PATH": f"{executable.absolute().parent}:{_SYSTEM_PATH}", "LANG": "C.UTF-8"}
+    # PYTHONPATH for whoever puts a program of his own in their place; theirs do not look at it.
+    ours = {**base, "PYTHONPATH": str(CHECKOUT)}
     return {
-        TRAINER_IMAGE: Image(
-            entrypoint=("python", "-m", "mnist_tasks.training"),
-            environment={**base, "PYTHONPATH": str(CHECKOUT), "PYTHONUNBUFFERED": "1"},
-        ),
-        PROMOTER_IMAGE: Image(
-            # With -I, neither PYTHONPATH nor the working directory leads to the checkout; in the image, the package is
-            # installed. So this entry point has to say where it is, and nothing that a task sends can change that.
-            entrypoint=(
-                "python",
-                "-I",
-                "-c",
-                _RUN_ISOLATED.format(checkout=str(CHECKOUT), module="mnist_tasks.promotion"),
-            ),
-            environment=base,
-        ),
+        TRAINER_IMAGE: Image(entrypoint=_isolated("mnist_tasks.training"), environment=ours),
+        PROMOTER_IMAGE: Image(entrypoint=_isolated("mnist_tasks.promotion"), environment=ours),
         PYTHON_IMAGE: Image(command=("python",), environment=base),
     }
+
+
+def _isolated(module: str) -> tuple[str, ...]:
+    """An entry point that runs a module, and that no variable and no argument of a task can make run anything else.
+
+    With `-I`, neither PYTHONPATH nor the working folder leads to the checkout; in an image, the package is installed.
+    So this one says where it is, and then does what `python -m` does.
+    """
+    path, run = (
+        f"sys.path.insert(0, {str(CHECKOUT)!r})",
+        f"runpy.run_module({module!r}, run_name='__main__', alter_sys=True)",
+    )
+    return ("python", "-I", "-u", "-c", f"import runpy, sys; {path}; {run}")

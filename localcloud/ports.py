@@ -1,18 +1,24 @@
-"""Choose TCP ports on 127.0.0.1."""
+"""Choose TCP ports."""
 
 from __future__ import annotations
 
 import socket
 
+from localcloud.errors import LocalCloudError
 from localcloud.home import Ports
+from localcloud.surroundings import LOOPBACK, Listening
 
 
-def choose(previous: Ports | None) -> Ports:
-    """The ports of the last start where they are still free; the others are picked by the kernel."""
+def choose(previous: Ports | None, listening: Listening) -> Ports:
+    """The ports that are asked for, else those of the last start where they are still free, else the kernel's choice.
+
+    Raises:
+        LocalCloudError: a port that is asked for is taken.
+    """
     return Ports(
-        aws=_choose_one(previous.aws if previous else 0),
-        smtp=_choose_one(previous.smtp if previous else 0),
-        emulator=_choose_one(previous.emulator if previous else 0),
+        aws=_choose_one(listening.address, listening.aws_port, previous.aws if previous else 0),
+        smtp=_choose_one(listening.address, listening.smtp_port, previous.smtp if previous else 0),
+        emulator=_choose_one(LOOPBACK, 0, previous.emulator if previous else 0),
     )
 
 
@@ -20,20 +26,22 @@ def is_open(port: int) -> bool:
     """Whether something listens there."""
     with socket.socket() as probe:
         probe.settimeout(2)
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+        return probe.connect_ex((LOOPBACK, port)) == 0
 
 
-def _choose_one(wanted: int) -> int:
+def _choose_one(address: str, asked: int, last: int) -> int:
     try:
-        return _bind(wanted)
-    except OSError:
-        return _bind(0)
+        return _bind(address, asked or last)
+    except OSError as error:
+        if asked:
+            raise LocalCloudError(f"cannot listen on {address}:{asked}: {error.strerror}") from error
+        return _bind(address, 0)
 
 
-def _bind(port: int) -> int:
+def _bind(address: str, port: int) -> int:
     with socket.socket() as probe:
         # As the servers do: a port whose last connections are still in TIME_WAIT is free.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        probe.bind(("127.0.0.1", port))
+        probe.bind((address, port))
         bound: int = probe.getsockname()[1]
         return bound

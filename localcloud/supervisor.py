@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import hashlib
 import importlib.util
 import json
 import logging
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -34,10 +34,13 @@ from localcloud.front.proxy import Front
 from localcloud.home import Home, Ports, State
 from localcloud.images import Image
 from localcloud.processes import ProcessId
-from localcloud.runtime.container import ContainerSpec
+from localcloud.runtime.child import ChildProcesses
+from localcloud.runtime.container import ContainerSpec, Runner
 from localcloud.runtime.engine import Engine
 from localcloud.runtime.server import DockerServer
+from localcloud.runtime.sibling import SiblingContainers
 from localcloud.runtime.tasks import NAME_LABEL, TASK_LABEL, EcsTasks
+from localcloud.surroundings import Surroundings
 
 CONTAINER_GRACE_SECONDS = 5.0
 EMULATOR_GRACE_SECONDS = 20.0
@@ -79,11 +82,13 @@ def _start(home: Home, configuration: dict[str, Any], parts: contextlib.ExitStac
     descriptor = home.claim()
     parts.callback(os.close, descriptor)
     last = home.read_state()
-    chosen = ports.choose(last.ports if last else None)
-    _start_mail(home, chosen, parts)
+    surroundings = Surroundings.from_dict(configuration["surroundings"])
+    listening = surroundings.listening
+    chosen = ports.choose(last.ports if last else None, listening)
+    _start_mail(home, chosen, listening.address, parts)
     ledger = Ledger(home.tasks)
     engine, socket = _start_runtime(home, chosen, configuration, ledger, parts)
-    _start_front(home, chosen, engine, ledger, parts)
+    _start_front(home, chosen, engine, ledger, parts, address=listening.address)
     process = emulator.start(home, chosen, socket)
     parts.callback(_end_emulator, process)
     # Containers go before the emulator, so that their last words and their exit codes still find it.
@@ -116,25 +121,26 @@ def _is_installed(package: str) -> bool:
     return spec is not None and spec.origin is not None
 
 
-def _start_mail(home: Home, chosen: Ports, parts: contextlib.ExitStack) -> None:
-    controller = mail.start(home.maildir, chosen.smtp)
+def _start_mail(home: Home, chosen: Ports, address: str, parts: contextlib.ExitStack) -> None:
+    controller = mail.start(home.maildir, address, chosen.smtp)
     parts.callback(controller.stop)
 
 
 def _start_runtime(
     home: Home, chosen: Ports, configuration: dict[str, Any], ledger: Ledger, parts: contextlib.ExitStack
 ) -> tuple[Engine, Path]:
-    images = {name: Image.from_dict(image) for name, image in configuration["images"].items()}
+    surroundings = Surroundings.from_dict(configuration["surroundings"])
+    endpoint = (surroundings.engine and surroundings.engine.endpoint) or f"http://127.0.0.1:{chosen.aws}"
     clients = client_factory(f"http://127.0.0.1:{chosen.emulator}")
-    endpoint, secret = f"http://127.0.0.1:{chosen.aws}", credentials.secret_of(home.secret)
-    find = functools.partial(credentials.environment, secret, endpoint)
+    find = functools.partial(credentials.environment, credentials.secret_of(home.secret), endpoint)
     tasks = EcsTasks(clients, REGION, endpoint, ledger.await_task, find)
-    shutil.rmtree(home.containers, ignore_errors=True)
+    runner = _runner(home, configuration, surroundings)
+    runner.clear()
 
     def note_exit(container: ContainerSpec, exit_code: int) -> None:
         ledger.note_exit(container.labels.get(TASK_LABEL, ""), container.labels.get(NAME_LABEL, ""), exit_code)
 
-    engine = Engine(images, home.containers, tasks.settings, note_exit)
+    engine = Engine(runner, tasks.settings, note_exit)
     socket = home.create_sockets() / "docker.sock"
     parts.callback(home.remove_sockets)
     server = DockerServer(socket, engine)
@@ -144,7 +150,18 @@ def _start_runtime(
     return engine, socket
 
 
-def _start_front(home: Home, chosen: Ports, engine: Engine, ledger: Ledger, parts: contextlib.ExitStack) -> None:
+def _runner(home: Home, configuration: dict[str, Any], surroundings: Surroundings) -> Runner:
+    if surroundings.engine:
+        # Not the home's path: that is the same in every container.
+        name = hashlib.sha256(credentials.secret_of(home.secret)).hexdigest()[:16]
+        return SiblingContainers(surroundings.engine.url, surroundings.engine.network, name)
+    images = {name: Image.from_dict(image) for name, image in configuration["images"].items()}
+    return ChildProcesses(images, home.containers)
+
+
+def _start_front(
+    home: Home, chosen: Ports, engine: Engine, ledger: Ledger, parts: contextlib.ExitStack, *, address: str
+) -> None:
     ecs = Ecs(EmulatorEcs(chosen.emulator), ledger, lambda arn: engine.runs(TASK_LABEL, arn))
     clients = client_factory(f"http://127.0.0.1:{chosen.emulator}")
     roles = credentials.Credentials(clients, ACCOUNT, credentials.secret_of(home.secret))
@@ -154,7 +171,7 @@ def _start_front(home: Home, chosen: Ports, engine: Engine, ledger: Ledger, part
             return lambda _body: roles.answer(head)
         return ecs.pick(head)
 
-    front = Front(chosen.aws, chosen.emulator, pick)
+    front = Front((address, chosen.aws), chosen.emulator, pick)
     threading.Thread(target=front.serve_forever, name="front", daemon=True).start()
     parts.callback(front.server_close)
     parts.callback(front.shutdown)

@@ -32,10 +32,11 @@ class Tasks:
     ecs: Any
     logs: Any
     environment: Any
+    image: str = IMAGE
 
-    def run(self, code: str = "", *, image: str = IMAGE, stop_timeout: int = 120, **request: Any) -> str:
+    def run(self, code: str = "", *, image: str = "", stop_timeout: int = 120, **request: Any) -> str:
         command = ["python", "-u", "-c", code]
-        definition = self.register(image=image, command=command, stopTimeout=stop_timeout)
+        definition = self.register(image=image or self.image, command=command, stopTimeout=stop_timeout)
         return self.run_definition(definition, **request)
 
     def register(self, *, role: bool = True, **container: Any) -> str:

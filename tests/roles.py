@@ -90,6 +90,11 @@ _TO_TASKS = {"iam:PassedToService": "ecs-tasks.amazonaws.com"}
 _THROUGH_S3 = {"kms:ViaService": "s3.eu-central-1.amazonaws.com"}
 _AT_START = {"ecs:CreateAction": "RunTask"}
 
+
+def _purpose(purpose: str) -> dict[str, str]:
+    return {"kms:EncryptionContext:purpose": purpose}
+
+
 ACTS = (
     Act("ecs:RunTask", f"{_ECS}:task-definition/mnist-trainer", {WORKER}, _HERE),
     Act("ecs:RunTask", f"{_ECS}:task-definition/mnist-trainer:7", {WORKER}, _HERE),
@@ -125,6 +130,16 @@ ACTS = (
     Act("kms:Decrypt", "Key", EVERYBODY, _THROUGH_S3),
     Act("kms:Decrypt", "Key", NOBODY),
     Act("kms:GenerateDataKey", "Key", {TRAINER, PROMOTER, WORKER}, _THROUGH_S3),
+    Act("kms:Decrypt", "CheckpointKey", {TRAINER, PROMOTER, READER}, _purpose("weights")),
+    Act("kms:Decrypt", "CheckpointKey", {TRAINER}, _purpose("resume")),
+    Act("kms:Decrypt", "CheckpointKey", NOBODY, _purpose("final")),
+    Act("kms:Decrypt", "CheckpointKey", NOBODY),
+    Act("kms:GenerateDataKey", "CheckpointKey", {TRAINER}, _purpose("weights")),
+    Act("kms:GenerateDataKey", "CheckpointKey", {TRAINER}, _purpose("resume")),
+    Act("kms:Decrypt", "FinalKey", {PROMOTER, READER}, _purpose("final")),
+    Act("kms:Decrypt", "FinalKey", NOBODY, _purpose("weights")),
+    Act("kms:GenerateDataKey", "FinalKey", {PROMOTER}, _purpose("final")),
+    Act("kms:GenerateDataKey", "FinalKey", NOBODY),
     Act("kms:Sign", "SigningKey", {PROMOTER}),
     Act("kms:GetPublicKey", "SigningKey", {PROMOTER, READER}),
     Act("kms:Sign", "Key", NOBODY),

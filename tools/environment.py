@@ -118,18 +118,16 @@ def _uv_install(venv: Path, locks: list[str]) -> None:
         )
     requirements = [word for lock in locks for word in ("-r", str(ROOT / lock))]
     command = [str(uv), "pip", "install", "--quiet", "--require-hashes", "--python", str(venv / "bin" / "python")]
-    _run([*command, *requirements], extra_environment=_uv_settings())
+    _run([*command, *requirements], extra_environment=uv_settings())
 
 
 def _lock(name: str) -> str:
     return str(ROOT / "requirements" / f"{name}.txt")
 
 
-def _uv_settings() -> dict[str, str]:
-    """The configuration of pip in uv's words; what the user set for uv itself stays."""
-    answer = subprocess.run(
-        [str(VENV / "bin" / "python"), "-m", "pip", "config", "list"], capture_output=True, text=True, check=False
-    )
+def uv_settings(python: str = str(VENV / "bin" / "python")) -> dict[str, str]:
+    """The configuration of that interpreter's pip in uv's words; what the user set for uv itself stays."""
+    answer = subprocess.run([python, "-m", "pip", "config", "list"], capture_output=True, text=True, check=False)
     # With every hash pinned, it does not matter which index a file comes from; pip looks into all of them, too.
     settings = {"UV_COMPILE_BYTECODE": "1", "UV_INDEX_STRATEGY": "unsafe-best-match"}
     for line in sorted(answer.stdout.splitlines(), key=_precedence):

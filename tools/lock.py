@@ -16,7 +16,9 @@ UV = Path(sys.executable).with_name("uv")
 LOCKS: dict[str, list[str]] = {
     "requirements.txt": ["requirements/airflow.in", "requirements/trainer.in"],
     "requirements/airflow.txt": ["requirements/airflow.in", "-c", "requirements.txt"],
+    "requirements/airflow-image.txt": ["requirements/airflow-image.in", "-c", "requirements.txt"],
     "requirements/trainer.txt": ["requirements/trainer.in", "-c", "requirements.txt"],
+    "requirements/promoter.txt": ["requirements/promoter.in", "-c", "requirements.txt"],
     "requirements/dev.txt": ["requirements/dev.in", "-c", "requirements.txt"],
     "requirements/cloud.txt": ["requirements/cloud.in"],
     "requirements/tools.txt": ["requirements/tools.in"],

@@ -1,7 +1,8 @@
 """`bin/mnist`: the command line, joined to what `make up` runs in this checkout.
 
 `mnist_tasks` knows nothing of laptops; so the environment that it reads is completed here. What the caller has set
-himself stays: whoever names an account, or an Airflow, means that one.
+himself stays: whoever names an account, or an Airflow, means that one. Commands act in the reader's role: none of them
+writes to the bucket.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ def _cloud(environment: Mapping[str, str], home: Path) -> dict[str, str]:
     if any(environment.get(name) for name in _ACCOUNT):
         return {}
     try:
-        found = localcloud.current(home).environment
+        found = localcloud.current(home).as_role("reader")
     except localcloud.LocalCloudError:
         return {}
     wanted = {name: value for name, value in found.items() if name.startswith(("AWS_", "MNIST_"))}

@@ -24,15 +24,15 @@ Picker = Callable[[Head], Callable[[bytes], Answer] | None]
 
 
 class Front(socketserver.ThreadingMixIn, socketserver.TCPServer):
-    """Listens on 127.0.0.1 from the beginning; `serve_forever` answers. `pick` chooses what the emulator never sees."""
+    """Listens from the beginning; `serve_forever` answers. `pick` chooses what the emulator never sees."""
 
     allow_reuse_address = True
     daemon_threads = True
     block_on_close = False
     request_queue_size = 128
 
-    def __init__(self, port: int, emulator_port: int, pick: Picker) -> None:
-        super().__init__(("127.0.0.1", port), _Connection)
+    def __init__(self, address: tuple[str, int], emulator_port: int, pick: Picker) -> None:
+        super().__init__(address, _Connection)
         self.emulator_port = emulator_port
         self.pick = pick
 

@@ -1,29 +1,39 @@
-"""One container: a process group of its own, from its start to its exit code."""
+"""One container: its life from its creation to its exit code, whatever runs it."""
 
 from __future__ import annotations
 
-import contextlib
-import os
-import shutil
 import signal
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
+from typing import IO, Protocol
 
-from localcloud.processes import die_with_parent
+from localcloud.images import Image
 from localcloud.runtime.logs import STDERR, STDOUT, Log
 
 # The emulator looks for an exit ten times a second, in a thread apart from the one that forwards the log. Whoever sees
 # a task STOPPED may read its log at once, so an exit is shown only when the output was fetched, or nobody came for it.
 UNREAD_OUTPUT_SECONDS = 1.0
 
-# The kernel signals such children when the *thread* that started them ends; this one lasts as long as the process.
-_spawner = ThreadPoolExecutor(max_workers=1, thread_name_prefix="spawn")
+
+class NotFoundError(LookupError):
+    """No such image or container; the message is Docker's own."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the task definition grants, as far as the runtime can enforce it; None: without limit."""
+
+    memory_mb: int | None = None
+    cpus: float | None = None
+    read_only: bool = False
+    # Where a read-only container may write: the mount points of the task's own, empty volumes.
+    writable: tuple[str, ...] = ()
+
+
+UNLIMITED = Limits()
 
 
 @dataclass(frozen=True)
@@ -37,17 +47,52 @@ class ContainerSpec:
     labels: Mapping[str, str]
     working_dir: str | None = None
     stop_timeout: float | None = None
+    limits: Limits = UNLIMITED
 
     def __post_init__(self) -> None:
         if not self.argv:
             raise ValueError(f"no command specified: image {self.image} has none, so the container must bring one")
 
 
+class Process(Protocol):
+    """What was started for a container."""
+
+    @property
+    def pid(self) -> int:
+        """The number of its first process on this machine."""
+
+    @property
+    def outputs(self) -> tuple[IO[bytes] | None, IO[bytes] | None]:
+        """Its standard output and standard error; they end when nothing of it is left."""
+
+    def wait(self) -> int:
+        """The exit code, 128+n when signal n ended it; nothing of the container is left running then."""
+
+    def kill(self, number: signal.Signals) -> None:
+        """Signal it; nothing happens when it has ended."""
+
+    def discard(self) -> None:
+        """Delete what it wrote."""
+
+
+class Runner(Protocol):
+    """Where containers run: as child processes, or in a real engine."""
+
+    def image(self, name: str) -> Image:
+        """Raises NotFoundError, in Docker's words, for an image that is not here."""
+
+    def run(self, identity: str, spec: ContainerSpec) -> Process:
+        """Start a container. Raises OSError when its command cannot be executed."""
+
+    def clear(self) -> None:
+        """Remove what containers of an earlier start have left."""
+
+
 class Container:
     """A container's life: created, running, exited. All methods may be called from any thread."""
 
     def __init__(
-        self, identity: str, spec: ContainerSpec, folder: Path, on_exit: Callable[[ContainerSpec, int], None]
+        self, identity: str, spec: ContainerSpec, runner: Runner, on_exit: Callable[[ContainerSpec, int], None]
     ) -> None:
         """`on_exit` hears of the exit code before anybody else does."""
         self.id = identity
@@ -57,8 +102,8 @@ class Container:
         self.started_at: datetime | None = None
         self.finished_at: datetime | None = None
         self.exit_code: int | None = None
-        self.pid = 0
-        self._folder = folder
+        self._runner = runner
+        self._process: Process | None = None
         self._on_exit = on_exit
         self._ended = 0.0
         self._exited = threading.Event()
@@ -70,15 +115,14 @@ class Container:
             return "created"
         return "exited" if self._exited.is_set() and self._is_settled() else "running"
 
+    @property
+    def pid(self) -> int:
+        """The number of its first process; 0 before it has one."""
+        return self._process.pid if self._process else 0
+
     def start(self) -> None:
         """Start the process. Raises OSError when its command cannot be executed."""
-        self._folder.mkdir(mode=0o700, parents=True)
-        try:
-            process = _spawner.submit(self._spawn).result()
-        except OSError:
-            self.remove_folder()
-            raise
-        self.pid = process.pid
+        self._process = process = self._runner.run(self.id, self.spec)
         self.started_at = datetime.now(UTC)
         for work in self._background_work(process):
             threading.Thread(target=work, daemon=True, name=f"container-{self.id[:12]}").start()
@@ -96,42 +140,30 @@ class Container:
 
     def kill(self, number: signal.Signals) -> None:
         """Signal every process of the container."""
-        if self.is_running():
-            _signal_group(self.pid, number)
+        if self._process and self.is_running():
+            self._process.kill(number)
 
     def is_running(self) -> bool:
         """Whether its process was started and has not ended yet."""
         return self.started_at is not None and not self._exited.is_set()
 
-    def remove_folder(self) -> None:
+    def discard(self) -> None:
         """Delete what the container wrote."""
-        shutil.rmtree(self._folder, ignore_errors=True)
+        if self._process:
+            self._process.discard()
 
-    def _spawn(self) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(  # noqa: S603 - running what it is told to is a container runtime's purpose
-            self.spec.argv,
-            cwd=self.spec.working_dir or self._folder,
-            env={"HOME": str(self._folder), "TMPDIR": str(self._folder), **self.spec.environment},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-            preexec_fn=die_with_parent(signal.SIGKILL),  # noqa: PLW1509 - one prctl call, no locks taken
-        )
-
-    def _background_work(self, process: subprocess.Popen[bytes]) -> tuple[Callable[[], None], ...]:
+    def _background_work(self, process: Process) -> tuple[Callable[[], None], ...]:
+        stdout, stderr = process.outputs
         return (
-            lambda: self.log.copy_from(process.stdout, STDOUT),
-            lambda: self.log.copy_from(process.stderr, STDERR),
+            lambda: self.log.copy_from(stdout, STDOUT),
+            lambda: self.log.copy_from(stderr, STDERR),
             lambda: self._watch(process),
         )
 
-    def _watch(self, process: subprocess.Popen[bytes]) -> None:
-        returncode = process.wait()
-        # A container ends with its first process; stragglers would also keep the pipes open.
-        _signal_group(process.pid, signal.SIGKILL)
+    def _watch(self, process: Process) -> None:
+        exit_code = process.wait()
         self.log.wait_complete(UNREAD_OUTPUT_SECONDS)
-        self.exit_code = 128 - returncode if returncode < 0 else returncode
+        self.exit_code = exit_code
         self.finished_at, self._ended = datetime.now(UTC), time.monotonic()
         try:
             self._on_exit(self.spec, self.exit_code)
@@ -140,9 +172,3 @@ class Container:
 
     def _is_settled(self) -> bool:
         return self.log.was_read() or time.monotonic() - self._ended > UNREAD_OUTPUT_SECONDS
-
-
-def _signal_group(group: int, number: signal.Signals) -> None:
-    # PermissionError is macOS's answer for a group that holds nothing but zombies.
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(group, number)

@@ -7,14 +7,17 @@ import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from localcloud.images import Image
-from localcloud.runtime.container import UNREAD_OUTPUT_SECONDS, Container, ContainerSpec
-
-
-class NotFoundError(LookupError):
-    """No such image or container; the message is Docker's own."""
+from localcloud.runtime.container import (
+    UNLIMITED,
+    UNREAD_OUTPUT_SECONDS,
+    Container,
+    ContainerSpec,
+    Limits,
+    NotFoundError,
+    Runner,
+)
 
 
 class ConflictError(RuntimeError):
@@ -23,7 +26,7 @@ class ConflictError(RuntimeError):
 
 @dataclass(frozen=True)
 class CreateRequest:
-    """The fields of Docker's ContainerCreate that a process can honour; None means: as the image says."""
+    """The fields of Docker's ContainerCreate that every runtime can honour; None means: as the image says."""
 
     name: str
     image: str
@@ -36,10 +39,11 @@ class CreateRequest:
 
 @dataclass(frozen=True)
 class TaskSettings:
-    """What the container's ECS task decides: the whole environment, and how long a stop waits for it."""
+    """What the container's ECS task decides: the whole environment, how long a stop waits for it, and its limits."""
 
     environment: Mapping[str, str] = field(repr=False)
     stop_timeout: float | None = None
+    limits: Limits = UNLIMITED
 
 
 def _ignore(_spec: ContainerSpec, _exit_code: int) -> None:
@@ -54,31 +58,26 @@ class Engine:
 
     def __init__(
         self,
-        images: Mapping[str, Image],
-        folder: Path,
+        runner: Runner,
         look_up_task: TaskLookup,
         on_exit: Callable[[ContainerSpec, int], None] = _ignore,
     ) -> None:
-        self._images = images
-        self._folder = folder
+        self._runner = runner
         self._look_up_task = look_up_task
         self._on_exit = on_exit
         self._containers: dict[str, Container] = {}
         self._lock = threading.Lock()
 
     def image(self, name: str) -> Image:
-        """Raises NotFoundError, in Docker's words, for a name that the table does not have."""
-        try:
-            return self._images[name]
-        except KeyError:
-            raise NotFoundError(f"No such image: {name}") from None
+        """Raises NotFoundError, in Docker's words, for an image that is not here."""
+        return self._runner.image(name)
 
     def create(self, request: CreateRequest) -> Container:
         """Register a container. Raises NotFoundError (image), ConflictError (name) or ValueError (no command)."""
         image = self.image(request.image)
         spec = _specify(request, image, self._look_up_task(request))
         identity = secrets.token_hex(32)
-        container = Container(identity, spec, self._folder / identity[:12], self._on_exit)
+        container = Container(identity, spec, self._runner, self._on_exit)
         with self._lock:
             if any(other.spec.name == request.name for other in self._containers.values()):
                 raise ConflictError(f'Conflict. The container name "/{request.name}" is already in use')
@@ -126,13 +125,14 @@ class Engine:
             container.stop(timeout=0)
         with self._lock:
             self._containers.pop(container.id, None)
-        container.remove_folder()
+        container.discard()
 
     def shut_down(self, grace_seconds: float) -> None:
-        """Stop everything that runs, side by side."""
+        """Stop everything that runs, side by side, and remove what is left."""
         running = [container for container in self.list() if container.is_running()]
         with ThreadPoolExecutor(max_workers=max(1, len(running))) as pool:
             list(pool.map(lambda container: container.stop(grace_seconds), running))
+        self._runner.clear()
 
 
 def _specify(request: CreateRequest, image: Image, task: TaskSettings) -> ContainerSpec:
@@ -148,4 +148,5 @@ def _specify(request: CreateRequest, image: Image, task: TaskSettings) -> Contai
         labels=request.labels,
         working_dir=request.working_dir or image.working_dir,
         stop_timeout=task.stop_timeout,
+        limits=task.limits,
     )

@@ -12,8 +12,8 @@ from datetime import datetime
 from http import HTTPStatus
 from typing import Any
 
-from localcloud.runtime.container import Container
-from localcloud.runtime.engine import CreateRequest, Engine, NotFoundError
+from localcloud.runtime.container import Container, NotFoundError
+from localcloud.runtime.engine import CreateRequest, Engine
 
 API_VERSION = "1.44"
 # The name under which the emulator looks for itself, to learn which network its containers share with it.
@@ -122,7 +122,7 @@ _ROUTES = {
     r"POST /images/create": _pull,
 }
 
-# A process shares the host's loopback interface, and so reaches the emulator there.
+# Where the emulator believes itself to be. What it makes of it is replaced: see `localcloud.runtime.tasks`.
 _ON_LOOPBACK = {"NetworkSettings": {"Networks": {"loopback": {"IPAddress": "127.0.0.1"}}}}
 # Docker's time for what has not happened yet.
 _NEVER = "0001-01-01T00:00:00Z"

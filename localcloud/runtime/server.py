@@ -14,7 +14,8 @@ from typing import Any, cast
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from localcloud.runtime import routes
-from localcloud.runtime.engine import ConflictError, Engine, NotFoundError
+from localcloud.runtime.container import NotFoundError
+from localcloud.runtime.engine import ConflictError, Engine
 
 _log = logging.getLogger(__name__)
 _VERSION_PREFIX = re.compile(r"^/v\d+\.\d+(?=/)")

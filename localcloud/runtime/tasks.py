@@ -1,4 +1,4 @@
-"""What a container owes to its ECS task and the emulator leaves out: credentials, stop timeout, a place on record."""
+"""What a container owes to its ECS task and the emulator leaves out: credentials, limits, a place on record."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from localcloud.aws import ClientFactory
+from localcloud.runtime.container import Limits
 from localcloud.runtime.engine import CreateRequest, TaskSettings
 
 TASK_LABEL = "com.amazonaws.ecs.task-arn"
@@ -59,7 +60,8 @@ class EcsTasks:
         if role:
             # Fargate, too, names a task role's session after the task.
             environment |= self._credentials(role, task["taskArn"].rpartition("/")[2])
-        return TaskSettings(environment, _stop_timeout(definition, request.labels[NAME_LABEL]))
+        container = _container(definition, request.labels[NAME_LABEL])
+        return TaskSettings(environment, container.get("stopTimeout"), _limits(definition, container))
 
     def _describe(self, labels: Mapping[str, str]) -> dict[str, Any]:
         answer = self._ecs.describe_tasks(cluster=labels[CLUSTER_LABEL], tasks=[labels[TASK_LABEL]])
@@ -67,9 +69,17 @@ class EcsTasks:
         return task
 
 
-def _stop_timeout(definition: Mapping[str, Any], container: str) -> float | None:
-    for candidate in definition["containerDefinitions"]:
-        if candidate["name"] == container:
-            timeout: float | None = candidate.get("stopTimeout")
-            return timeout
-    return None
+def _container(definition: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = next(each for each in definition["containerDefinitions"] if each["name"] == name)
+    return found
+
+
+def _limits(definition: Mapping[str, Any], container: Mapping[str, Any]) -> Limits:
+    """The task's own size, as on Fargate: CPU in units of 1/1024, memory in MiB."""
+    memory, cpu = definition.get("memory"), definition.get("cpu")
+    return Limits(
+        memory_mb=int(memory) if memory else None,
+        cpus=int(cpu) / 1024 if cpu else None,
+        read_only=bool(container.get("readonlyRootFilesystem")),
+        writable=tuple(point["containerPath"] for point in container.get("mountPoints", ())),
+    )

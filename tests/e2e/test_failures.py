@@ -162,6 +162,18 @@ def test_a_model_below_the_gates_gets_no_final_and_the_champion_stays(pipeline):
     assert pipeline.decisions()[-1]["outcome"] == "rejected"
 
 
+def test_a_rollback_that_the_promoter_refuses_is_mailed_in_its_own_words(pipeline):
+    champion = pipeline.storage.get("checkpoints/champion.json").json()["name"]
+
+    outcome = pipeline.run({"to": champion, "reason": "by mistake, in a test"}, dag_id="mnist_rollback")
+
+    assert_failed_at(outcome, "rollback")
+    _, text = failure_mail(pipeline, outcome)
+    assert f"{champion} is in service already" in text
+    assert "name the final to go back to" in text
+    assert outcome.steps["email_rollback"] == ["upstream_failed"]
+
+
 class Refusing(Sink):
     """A mail server that knows nobody called `stranger`."""
 

@@ -21,7 +21,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 import localcloud
-from tests.ecs_tasks import IMAGE, Tasks, control, poll
+from tests.ecs_tasks import Tasks, control, poll
 from tests.signed import signed
 
 # Each process that starts leaves a line.
@@ -49,7 +49,9 @@ def definition(tasks: Tasks, starts: Path) -> Iterator[str]:
 
 def counting_definition(tasks: Tasks, starts: Path, seconds: float = 300) -> str:
     environment = [{"name": "STARTS", "value": str(starts)}]
-    return tasks.register(image=IMAGE, command=["python", "-c", COUNT.format(seconds=seconds)], environment=environment)
+    return tasks.register(
+        image=tasks.image, command=["python", "-c", COUNT.format(seconds=seconds)], environment=environment
+    )
 
 
 def count(starts: Path) -> int:
@@ -92,7 +94,7 @@ def test_the_same_token_and_parameters_give_the_same_task_as_it_is_now(
 
 
 def test_of_a_task_that_has_stopped_a_retry_gets_arn_last_status_and_desired_status(tasks: Tasks, token: str) -> None:
-    definition = tasks.register(image=IMAGE, command=["python", "-c", "raise SystemExit(7)"])
+    definition = tasks.register(image=tasks.image, command=["python", "-c", "raise SystemExit(7)"])
     task = tasks.run_definition(definition, clientToken=token)
     tasks.finish(task)
 
@@ -164,7 +166,7 @@ def test_another_cluster_account_or_region_is_a_separate_request(
     for other in others:
         ecs = boto3.client("ecs", **cloud.client_arguments | other)
         own = ecs.register_task_definition(
-            family="other", containerDefinitions=[{"name": "main", "image": IMAGE, "command": ["true"]}]
+            family="other", containerDefinitions=[{"name": "main", "image": tasks.image, "command": ["true"]}]
         )["taskDefinition"]["taskDefinitionArn"]
         for _ in range(2):
             answer = ecs.run_task(cluster="other", taskDefinition=own, launchType="FARGATE", clientToken=token)
@@ -230,7 +232,7 @@ def test_concurrent_requests_with_one_token_start_one_task(
 
 
 def test_concurrent_requests_with_different_tokens_do_not_disturb_each_other(tasks: Tasks, token: str) -> None:
-    definition = tasks.register(image=IMAGE, command=["true"])
+    definition = tasks.register(image=tasks.image, command=["true"])
     tokens = [f"{token}{number}" for number in range(20)]
     with ThreadPoolExecutor(8) as pool:
         first = list(pool.map(lambda each: tasks.run_definition(definition, clientToken=each), tokens))

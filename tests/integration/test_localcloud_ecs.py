@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import localcloud
-from tests.ecs_tasks import CONTAINER, IMAGE, Tasks, is_alive, poll
+from tests.ecs_tasks import CONTAINER, Tasks, is_alive, poll
 
 
 def overrides(**container: Any) -> dict[str, Any]:
@@ -34,7 +34,7 @@ def test_a_process_that_a_signal_ends_reports_128_plus_its_number(tasks: Tasks) 
 
 
 def test_overrides_change_command_and_environment(tasks: Tasks) -> None:
-    definition = tasks.register(image=IMAGE, command=["false"], environment=[{"name": "KEPT", "value": "yes"}])
+    definition = tasks.register(image=tasks.image, command=["false"], environment=[{"name": "KEPT", "value": "yes"}])
     code = "import os; print(os.environ['KEPT'], os.environ['ADDED'])"
     changes = overrides(command=["python", "-c", code], environment=[{"name": "ADDED", "value": "a = ü"}])
 
@@ -96,7 +96,7 @@ def test_an_unknown_image_fails_with_a_message_that_names_it(tasks: Tasks) -> No
 
 
 def test_a_command_that_does_not_exist_fails_with_a_message_that_names_it(tasks: Tasks) -> None:
-    definition = tasks.register(image=IMAGE, command=["no-such-command"])
+    definition = tasks.register(image=tasks.image, command=["no-such-command"])
 
     ended = tasks.finish(tasks.run_definition(definition))
 
@@ -165,7 +165,7 @@ def test_a_task_runs_under_its_roles_credentials(tasks: Tasks) -> None:
 
 def test_a_task_without_a_role_has_no_credentials_at_all(tasks: Tasks) -> None:
     code = "import boto3; print(boto3.session.Session().get_credentials())"
-    task = tasks.run_definition(tasks.register(role=False, image=IMAGE, command=["python", "-c", code]))
+    task = tasks.run_definition(tasks.register(role=False, image=tasks.image, command=["python", "-c", code]))
     tasks.finish(task)
 
     assert tasks.lines(task) == ["None"]
@@ -183,7 +183,7 @@ def test_two_tasks_run_at_the_same_time(tasks: Tasks) -> None:
 
 
 def test_a_burst_of_tasks_all_start_and_no_line_is_lost(tasks: Tasks) -> None:
-    definition = tasks.register(image=IMAGE, command=["python", "-c", "print(1); print(2)"])
+    definition = tasks.register(image=tasks.image, command=["python", "-c", "print(1); print(2)"])
 
     burst = [tasks.run_definition(definition) for _ in range(30)]
 
@@ -192,7 +192,7 @@ def test_a_burst_of_tasks_all_start_and_no_line_is_lost(tasks: Tasks) -> None:
 
 
 def test_an_empty_task_takes_about_a_second(tasks: Tasks) -> None:
-    definition = tasks.register(image=IMAGE, command=["true"])
+    definition = tasks.register(image=tasks.image, command=["true"])
     started = time.monotonic()
 
     tasks.finish(tasks.run_definition(definition))

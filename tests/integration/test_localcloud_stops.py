@@ -17,7 +17,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 import localcloud
-from tests.ecs_tasks import IMAGE, Tasks, control, poll
+from tests.ecs_tasks import Tasks, control, poll
 
 SPOT = [{"capacityProvider": "FARGATE_SPOT", "weight": 1}]
 ON_DEMAND = [{"capacityProvider": "FARGATE", "weight": 1}]
@@ -39,7 +39,7 @@ while True:
 
 def running(tasks: Tasks, may_leave: Path, exit_code: int = 143, **request: Any) -> str:
     command = ["python", "-u", "-c", CODE, str(may_leave), str(exit_code)]
-    task = tasks.run_definition(tasks.register(image=IMAGE, command=command), **request)
+    task = tasks.run_definition(tasks.register(image=tasks.image, command=command), **request)
     poll(lambda: tasks.lines(task) == ["running"] and tasks.describe(task)["lastStatus"] == "RUNNING")
     return task
 
@@ -85,7 +85,7 @@ def test_a_task_that_is_stopped_and_ends_well_has_exit_code_0(tasks: Tasks, tmp_
 
 def test_a_task_that_has_to_be_killed_has_exit_code_137(tasks: Tasks, tmp_path: Path) -> None:
     command = ["python", "-u", "-c", CODE, str(tmp_path / "never"), "0"]
-    task = tasks.run_definition(tasks.register(image=IMAGE, command=command, stopTimeout=1))
+    task = tasks.run_definition(tasks.register(image=tasks.image, command=command, stopTimeout=1))
     poll(lambda: tasks.lines(task))
 
     tasks.stop(task)
@@ -126,7 +126,7 @@ def test_a_stop_after_the_end_does_not_change_what_the_task_says(tasks: Tasks) -
 
 
 def test_a_task_that_is_stopped_while_it_starts_ends_without_an_exit_code_or_with_a_true_one(tasks: Tasks) -> None:
-    definition = tasks.register(image=IMAGE, command=["python", "-c", "import time; time.sleep(300)"])
+    definition = tasks.register(image=tasks.image, command=["python", "-c", "import time; time.sleep(300)"])
     for _ in range(10):
         task = tasks.run_definition(definition)
         tasks.stop(task)
@@ -183,7 +183,7 @@ def test_only_spot_tasks_are_interrupted(tasks: Tasks, cloud: localcloud.Cloud, 
 def test_missing_capacity_fails_as_many_requests_to_spot_as_asked_and_none_on_demand(
     tasks: Tasks, cloud: localcloud.Cloud
 ) -> None:
-    definition = tasks.register(image=IMAGE, command=["true"])
+    definition = tasks.register(image=tasks.image, command=["true"])
     control(cloud, "capacity", failures=2)
 
     for _ in range(2):

@@ -194,7 +194,10 @@ def _up(home: Path) -> localcloud.Cloud:
 
 
 def strike_all(made: Sequence[Stage], chosen: Sequence[Point], dataset: Path) -> Iterator[Result]:
-    """Strike the points, with a process for each account; results come as they are ready. The first one is built."""
+    """Strike the points, with a process for each account; results come as they are ready. The first one is built.
+
+    Each account builds its own scenes: what another one's keys have signed means nothing in it.
+    """
     if len(made) == 1:
         yield from map(made[0].strike, chosen)
         return
@@ -202,18 +205,21 @@ def strike_all(made: Sequence[Stage], chosen: Sequence[Point], dataset: Path) ->
     free = context.SimpleQueue()
     for stage in made:
         free.put(stage.folder)
-        stage.snapshots, stage.endings, stage.undisturbed = made[0].snapshots, made[0].endings, made[0].undisturbed
     by_folder = {stage.folder: stage for stage in made}
-    with context.Pool(len(made), _become_worker, (by_folder, free, dataset)) as pool:
+    names = {point.scene for point in chosen}
+    with context.Pool(len(made), _become_worker, (by_folder, free, dataset, names)) as pool:
         yield from pool.imap_unordered(_strike, chosen)
 
 
 _own: list[Stage] = []
 
 
-def _become_worker(by_folder: Mapping[Path, Stage], free: Any, dataset: Path) -> None:
-    _own.append(by_folder[free.get()])
-    enter(_own[0], dataset)
+def _become_worker(by_folder: Mapping[Path, Stage], free: Any, dataset: Path, names: set[str]) -> None:
+    stage = by_folder[free.get()]
+    enter(stage, dataset)
+    if not stage.undisturbed:
+        stage.build(names)
+    _own.append(stage)
 
 
 def _strike(point: Point) -> Result:

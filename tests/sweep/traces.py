@@ -7,6 +7,7 @@ out are the few things that cannot be the same twice, each by its exact place (`
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import re
@@ -33,6 +34,7 @@ NORMALISED = (
         "`created`, `updated` (the container's clock), `resumed_after` (it says that training was interrupted), and "
         "the size of metrics.json, which holds them"
     ),
+    "the signature of a decision: ECDSA draws a number at random for each; what is signed is compared",
     "where a try of `download` found the data set: at its source, or in S3, where an earlier try had put it",
     "whether this try is the one that sent the mail, which is what the steps that mail return",
     "the boundaries between the parts of a mail, which the standard library draws at random",
@@ -40,6 +42,7 @@ NORMALISED = (
 GOOD = ("same", "repeated_mail_same_message_id")
 _MEASURED = {"seconds", "peak_memory_mb", "peak_mb", "created", "updated", "resumed_after"}
 _OF_TRAINING = re.compile(r"(checkpoints/mnist_model_\d{8}_\d{6}/(manifest|metrics)\.json|runs/[^/]+/progress/.*)")
+_SIGNED = re.compile(r"decisions/\d+\.json|checkpoints/mnist_model_\d{8}_\d{6}_final/decision\.json")
 _SOURCE = re.compile(r"(?<='source': )'[^']*'")
 _HASH = re.compile(r"\b[0-9a-f]{64}\b")
 
@@ -113,6 +116,8 @@ def _content(key: str, body: bytes, by_hash: Mapping[str, str], names: Names) ->
         return hashlib.sha256(body).hexdigest()
     if _OF_TRAINING.fullmatch(key):
         text = json.dumps(_without_measurements(json.loads(text)), sort_keys=True)
+    if _SIGNED.fullmatch(key):
+        text = base64.b64decode(json.loads(text)["payload"]).decode()
     return _read(text, by_hash, names)
 
 

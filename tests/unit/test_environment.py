@@ -80,7 +80,7 @@ def test_pips_configuration_reaches_uv_and_a_variable_wins_over_a_file(monkeypat
     for name in environment.UV_NAMES.values():
         monkeypatch.delenv(name, raising=False)
 
-    settings = environment._uv_settings()
+    settings = environment.uv_settings()
 
     assert settings["UV_DEFAULT_INDEX"] == "https://variable.example/simple"
     assert settings["UV_INDEX"].endswith("https://one.example https://two.example")
@@ -90,7 +90,7 @@ def test_what_the_user_set_for_uv_itself_stays(monkeypatch):
     monkeypatch.setenv("UV_DEFAULT_INDEX", "https://mine.example/simple")
     monkeypatch.setenv("PIP_INDEX_URL", "https://pip.example/simple")
 
-    assert "UV_DEFAULT_INDEX" not in environment._uv_settings()
+    assert "UV_DEFAULT_INDEX" not in environment.uv_settings()
 
 
 def test_bytecode_is_compiled_whatever_the_shell_says():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import subprocess
@@ -14,10 +15,11 @@ import pytest
 
 from localcloud.errors import LocalCloudError
 from localcloud.home import Home, Ports, State
-from localcloud.images import TRAINER_IMAGE, Image, default_images
+from localcloud.images import PROMOTER_IMAGE, TRAINER_IMAGE, Image, default_images
 from localcloud.ports import choose, is_open
 from localcloud.processes import ProcessId, wait_until
 from localcloud.stack import environment
+from localcloud.surroundings import DockerEngine, Listening, Surroundings
 
 STATE = State(
     supervisor=ProcessId(1, "10"),
@@ -115,18 +117,34 @@ def test_waiting_ends_with_the_condition_or_with_the_time() -> None:
 
 
 def test_ports_are_kept_when_free_and_replaced_when_taken() -> None:
-    first = choose(None)
-    assert choose(first) == first
+    first = choose(None, Listening())
+    assert choose(first, Listening()) == first
     with socket.socket() as thief:
         thief.bind(("127.0.0.1", first.smtp))
         thief.listen()
 
-        second = choose(first)
+        second = choose(first, Listening())
 
         assert second.aws == first.aws
         assert second.smtp != first.smtp
         assert is_open(first.smtp)
     assert not is_open(second.smtp)
+
+
+def test_a_port_that_was_asked_for_is_given_or_refused_but_never_replaced(closed_port: int) -> None:
+    asked = Listening(smtp_port=closed_port)
+    assert choose(None, asked).smtp == closed_port
+    with socket.socket() as thief:
+        thief.bind(("127.0.0.1", closed_port))
+        thief.listen()
+
+        with pytest.raises(LocalCloudError, match=f"cannot listen on 127.0.0.1:{closed_port}: Address already in use"):
+            choose(None, asked)
+
+
+def test_surroundings_survive_json() -> None:
+    for surroundings in (Surroundings(), Surroundings(Listening("0.0.0.0", 1, 2), DockerEngine("unix:///x", "n", "e"))):
+        assert Surroundings.from_dict(json.loads(json.dumps(surroundings.to_dict()))) == surroundings
 
 
 def test_an_image_survives_json() -> None:
@@ -138,7 +156,9 @@ def test_an_image_survives_json() -> None:
 def test_the_default_images_use_the_named_interpreter() -> None:
     images = default_images(Path(sys.executable))
 
-    assert images[TRAINER_IMAGE].entrypoint == ("python", "-m", "mnist_tasks.training")
+    for name, module in ((TRAINER_IMAGE, "mnist_tasks.training"), (PROMOTER_IMAGE, "mnist_tasks.promotion")):
+        assert images[name].entrypoint[:2] == ("python", "-I")
+        assert f"run_module('{module}'" in images[name].entrypoint[-1]
     assert {image.environment["PATH"].split(":")[0] for image in images.values()} == {str(Path(sys.executable).parent)}
 
 

@@ -16,7 +16,9 @@ from typing import Any
 import pytest
 
 from localcloud.images import Image
-from localcloud.runtime.engine import ConflictError, CreateRequest, Engine, NotFoundError, TaskSettings
+from localcloud.runtime.child import ChildProcesses
+from localcloud.runtime.container import NotFoundError
+from localcloud.runtime.engine import ConflictError, CreateRequest, Engine, TaskSettings
 from localcloud.runtime.logs import MAX_LINE_BYTES, STDERR, STDOUT, Line, Log
 from localcloud.runtime.routes import EMULATOR_HOSTNAME, dispatch
 
@@ -26,7 +28,9 @@ TOOL = Image(entrypoint=(sys.executable, "-c"), command=("print('default')",))
 
 @pytest.fixture
 def engine(tmp_path: Path) -> Iterator[Engine]:
-    made = Engine({"python": PYTHON, "tool": TOOL}, tmp_path, lambda request: TaskSettings(request.environment))
+    made = Engine(
+        ChildProcesses({"python": PYTHON, "tool": TOOL}, tmp_path), lambda request: TaskSettings(request.environment)
+    )
     yield made
     made.shut_down(grace_seconds=0)
 
@@ -65,7 +69,7 @@ def test_an_entry_point_of_ones_own_drops_the_images_command(engine: Engine) -> 
 
 
 def test_a_container_without_any_command_is_refused(tmp_path: Path) -> None:
-    engine = Engine({"empty": Image()}, tmp_path, lambda wanted: TaskSettings(wanted.environment))
+    engine = Engine(ChildProcesses({"empty": Image()}, tmp_path), lambda wanted: TaskSettings(wanted.environment))
 
     with pytest.raises(ValueError, match="no command specified"):
         engine.create(request(image="empty"))

@@ -27,6 +27,13 @@ DIFFERENT = {
     "WorkerRole: StartTasks",
     "WorkerRole: WatchAndStopTasks",
     "WorkerRole: FindTasks",
+    "TrainerRole: EncryptCandidates",
+    "PromoterRole: DecryptCandidates",
+    "PromoterRole: EncryptFinals",
+    "ReaderRole: DecryptCandidates",
+    "ReaderRole: DecryptFinals",
+    "CheckpointKey: OnlyForItsPurpose",
+    "FinalKey: OnlyForItsPurpose",
 }
 
 
@@ -64,11 +71,20 @@ def test_not_even_an_administrator_writes_or_removes_what_was_decided(key: str, 
     assert evaluate(Request(ADMINISTRATOR, action, f"{BUCKET}/{key}", TLS), policies) is Decision.DENIED
 
 
-def test_not_even_an_administrator_signs() -> None:
-    policies = Policies([EVERYTHING], resource=AWS.resource_policy(AWS.arn("SigningKey")))
+@pytest.mark.parametrize(
+    ("key", "action", "context"),
+    [
+        ("SigningKey", "kms:Sign", {}),
+        ("FinalKey", "kms:GenerateDataKey", {"kms:EncryptionContext:purpose": "final"}),
+        ("FinalKey", "kms:Decrypt", {"kms:EncryptionContext:purpose": "weights"}),
+        ("CheckpointKey", "kms:Decrypt", {}),
+    ],
+)
+def test_not_even_an_administrator_signs_or_makes_finals(key: str, action: str, context: dict[str, str]) -> None:
+    policies = Policies([EVERYTHING], resource=AWS.resource_policy(AWS.arn(key)))
 
-    assert evaluate(Request(ADMINISTRATOR, "kms:Sign", AWS.arn("SigningKey")), policies) is Decision.DENIED
-    assert evaluate(Request(ADMINISTRATOR, "kms:DescribeKey", AWS.arn("SigningKey")), policies) is Decision.ALLOWED
+    assert evaluate(Request(ADMINISTRATOR, action, AWS.arn(key), context), policies) is Decision.DENIED
+    assert evaluate(Request(ADMINISTRATOR, "kms:DescribeKey", AWS.arn(key)), policies) is Decision.ALLOWED
 
 
 @pytest.mark.parametrize(

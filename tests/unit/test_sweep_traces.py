@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from base64 import b64encode
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -129,3 +130,15 @@ def test_calls_that_repeat_themselves_are_struck_at_three_of_them() -> None:
     struck = {point.call for point in points("train", "worker", calls)}
 
     assert struck == {calls[0], calls[1], calls[4], calls[6]}
+
+
+def signed(payload: bytes, signature: str) -> Object:
+    envelope = {"payload": b64encode(payload).decode(), "signatures": [{"keyid": "k", "sig": signature}]}
+    return stored(json.dumps(envelope).encode())
+
+
+def test_of_a_signed_decision_what_is_signed_counts() -> None:
+    key, reference = "decisions/00000001.json", signed(b"released", "one")
+
+    assert compare(left(**{key: reference}), left(**{key: signed(b"released", "two")})).word == "same"
+    assert compare(left(**{key: reference}), left(**{key: signed(b"rejected", "one")})).word == "lost"

@@ -171,6 +171,8 @@ def test_a_running_cloud_is_found_and_what_the_caller_has_set_stays(cloud: local
     found = surroundings({}, **places)
 
     assert found["AWS_ENDPOINT_URL"] == cloud.environment["AWS_ENDPOINT_URL"]
+    assert found["AWS_CONTAINER_CREDENTIALS_FULL_URI"].endswith("/reader")
+    assert "AWS_SECRET_ACCESS_KEY" not in found
     assert found["MNIST_BUCKET"] == cloud.environment["MNIST_BUCKET"]
     assert not {"SMTP_HOST", "MNIST_AIRFLOW_URL"} & set(found)
     assert "MNIST_BUCKET" not in surroundings({"MNIST_BUCKET": "mine"}, **places)

@@ -1,0 +1,104 @@
+"""The images: what is in them, what is not, and that nothing more can be made of them."""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from typing import Any
+
+import pytest
+
+from tests.engine.conftest import docker
+
+TRAINER, PROMOTER, AIRFLOW = "mnist-trainer:local", "mnist-promoter:local", "mnist-airflow:local"
+TASKS = [TRAINER, PROMOTER]
+pytestmark = pytest.mark.usefixtures("built")
+
+
+def python(image: str, code: str) -> str:
+    """What a piece of Python says inside an image, with a read-only root and no writable folder at all."""
+    options = ("--rm", "--read-only", "--network", "none", "--entrypoint", "/opt/mnist/bin/python")
+    return docker("run", *options, image, "-I", "-c", code).stdout.strip()
+
+
+def missing(image: str, *modules: str) -> set[str]:
+    code = "import sys; from importlib.util import find_spec; print(*[m for m in sys.argv[1:] if not find_spec(m)])"
+    options = ("--rm", "--network", "none", "--entrypoint", "/opt/mnist/bin/python")
+    return set(docker("run", *options, image, "-I", "-c", code, *modules).stdout.split())
+
+
+@pytest.mark.parametrize("image", [*TASKS, AIRFLOW])
+def test_nothing_runs_as_root(image: str) -> None:
+    assert int(python(image, "import os; print(os.getuid())")) > 0
+
+
+def test_the_trainer_has_no_airflow_and_the_promoter_no_tensorflow_either() -> None:
+    heavy = ("airflow", "tensorflow", "keras", "mnist_tasks")
+    assert missing(TRAINER, *heavy) == {"airflow"}
+    assert missing(PROMOTER, *heavy) == {"airflow", "tensorflow", "keras"}
+    assert missing(AIRFLOW, *heavy) == {"tensorflow", "keras"}
+
+
+@pytest.mark.parametrize("image", TASKS)
+def test_a_command_and_an_environment_change_nothing_of_what_is_run(image: str) -> None:
+    """As RunTask's overrides would: the entry point refuses its configuration, and nobody's code runs."""
+    hostile = ["--env", "PYTHONSTARTUP=/x", "--env", "PYTHONPATH=/x", "--env", "PATH=/x", "--env", "PYTHONINSPECT=1"]
+    run = docker("run", "--rm", "--network", "none", *hostile, image, "-c", "print('mine')", check=False)
+
+    assert run.returncode == 2
+    assert "mine" not in run.stdout
+    assert run.stderr.startswith("error: ")
+
+
+def test_sigterm_reaches_the_first_process_which_ends_with_143(figures: dict[str, Any]) -> None:
+    job = {
+        "BUCKET": "b", "CHECKPOINTS_PREFIX": "checkpoints", "RUN": "a-run-1", "SEED": "1", "EPOCHS": "1",
+        "CANDIDATE": "mnist_model_20261124_020005", "DATASET_SHA256": "0" * 64, "BATCH_SIZE": "32",
+        "LEARNING_RATE": "0.001", "VALIDATION_IMAGES": "6000",
+    }  # fmt: skip
+    aws = {"ENDPOINT_URL": "http://192.0.2.1", "REGION": "us-east-1", "ACCESS_KEY_ID": "a", "SECRET_ACCESS_KEY": "a"}
+    variables = {f"MNIST_{name}": value for name, value in job.items()} | {f"AWS_{name}": aws[name] for name in aws}
+    options = [word for name, value in variables.items() for word in ("--env", f"{name}={value}")]
+    name = f"test-{uuid.uuid4().hex[:8]}"
+    # An address where nobody answers: it waits for S3 until it is told to stop.
+    docker("run", "--detach", "--read-only", "--name", name, *options, TRAINER)
+    try:
+        wait_for_connection(name)
+        docker("stop", "--time", "20", name)
+        assert docker("inspect", "--format", "{{.State.ExitCode}}", name).stdout.strip() == "143"
+        assert "stopped by SIGTERM" in docker("logs", name).stderr
+    finally:
+        docker("rm", "--force", name)
+
+
+def wait_for_connection(name: str) -> None:
+    """Until the container has a socket: its handlers are in place by then."""
+    deadline = time.monotonic() + 60
+    code = "print(sum(len(open(f'/proc/1/net/{t}').readlines()) - 1 for t in ('tcp', 'tcp6')))"
+    while docker("exec", name, "/opt/mnist/bin/python", "-I", "-c", code, check=False).stdout.strip() in {"", "0"}:
+        assert time.monotonic() < deadline, docker("logs", name).stderr
+        time.sleep(0.2)
+
+
+@pytest.mark.parametrize("image", TASKS)
+def test_bytecode_is_compiled(image: str) -> None:
+    code = "import importlib.util as u, os; print(os.path.exists(u.find_spec('mnist_tasks.storage').cached))"
+    assert python(image, code) == "True"
+
+
+def test_how_long_a_start_takes(figures: dict[str, Any]) -> None:
+    started = time.monotonic()
+    docker("run", "--rm", TRAINER, check=False)
+    figures["seconds_to_refuse_a_job"] = round(time.monotonic() - started, 1)
+    clock = "import time; t = time.monotonic(); import mnist_tasks.training.loop; print(round(time.monotonic() - t, 1))"
+    figures["seconds_to_import_tensorflow"] = float(python(TRAINER, clock))
+
+    assert figures["seconds_to_refuse_a_job"] < 30
+
+
+def test_the_labels_say_what_it_is() -> None:
+    for image in (*TASKS, AIRFLOW):
+        labels = json.loads(docker("image", "inspect", "--format", "{{json .Config.Labels}}", image).stdout)
+        assert labels["org.opencontainers.image.title"] == image.removesuffix(":local")
+        assert labels["org.opencontainers.image.licenses"] == "Apache-2.0"
