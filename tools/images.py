@@ -11,7 +11,7 @@ import shlex
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tools.environment import ROOT, uv_settings
@@ -24,12 +24,11 @@ TARGETS = {
 }
 
 
-def main() -> int:
-    """Build what is named on the command line, by default all; 1 when a build fails."""
-    wanted = sys.argv[1:] or list(TARGETS)
+def main(wanted: Sequence[str]) -> int:
+    """Build what is named, by default all; 1 when a build fails."""
     with tempfile.TemporaryDirectory() as folder:
         secrets = _secrets(Path(folder), {**os.environ, **uv_settings(sys.executable)})
-        for image in wanted:
+        for image in wanted or TARGETS:
             if build(image, secrets).returncode:
                 return 1
     return 0
@@ -71,4 +70,4 @@ def _secrets(folder: Path, settings: Mapping[str, str]) -> list[str]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))
