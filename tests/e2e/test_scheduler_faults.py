@@ -228,7 +228,7 @@ def test_the_command_in_the_failure_mail_goes_on_with_the_run_and_mails_a_second
     spoil(False)
     paste(run, command)
     assert run.end() == ("success", GREEN)
-    assert [subject.partition(":")[2].split()[0] for subject in run.subjects] == ["failed", "failed", "promoted,"]
+    assert [subject.partition(":")[2].split()[0] for subject in run.subjects] == ["failed", "failed", "recovered,"]
     assert (len(run.trainings()), len(run.decisions)) == (1, 1)
 
 
