@@ -1,6 +1,6 @@
 # One place for everything that people and CI run. `make help` lists it.
 .DEFAULT_GOAL := help
-.PHONY: help run up down test test-engine long lint lock bench sbom seeds sweep soak pictures images compose-up compose-down clean
+.PHONY: help run up down test test-engine long lint lock bench deploy sbom seeds sweep soak pictures images compose-up compose-down clean
 
 PYTHON ?= python3
 RUN = .venv/bin/python
@@ -37,6 +37,9 @@ lint: .environment-dev ## style, types, direction of imports
 
 lock: .environment ## recompile the lock files; ARGS=--upgrade takes newer versions
 	@$(RUN) -m tools.lock $(ARGS)
+
+deploy: .environment ## to AWS: registry, network, images, pipeline, monitoring; ARGS="--bucket NAME --dry-run" only says what
+	@$(RUN) -m tools.deploy $(ARGS)
 
 sbom: .environment-dev ## software bill of materials of each lock (CycloneDX), into build/sbom
 	@$(RUN) -m tools.sbom

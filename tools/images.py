@@ -11,7 +11,8 @@ import shlex
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from tools.environment import ROOT, uv_settings
@@ -27,22 +28,18 @@ TARGETS = {
 def main() -> int:
     """Build what is named on the command line, by default all; 1 when a build fails."""
     wanted = sys.argv[1:] or list(TARGETS)
-    with tempfile.TemporaryDirectory() as folder:
-        secrets = _secrets(Path(folder), {**os.environ, **uv_settings(sys.executable)})
-        for image in wanted:
-            if build(image, secrets).returncode:
-                return 1
-    return 0
+    with index_secrets() as secrets:
+        return int(any(build(image, secrets).returncode for image in wanted))
 
 
-def build(image: str, secrets: list[str]) -> subprocess.CompletedProcess[bytes]:
-    """One `docker build`; `secrets` are its options."""
+def build(image: str, options: Sequence[str]) -> subprocess.CompletedProcess[bytes]:
+    """One `docker build`; `options` are its own."""
     file, target = TARGETS[image]
     print(f"building {image}", flush=True)
     command = ["docker", "build", "--quiet", "--file", str(ROOT / "docker" / file), "--target", target, "--tag", image]
     if base := os.environ.get("MNIST_BASE_IMAGE"):
         command += ["--build-arg", f"BASE={base}"]
-    return subprocess.run([*command, *secrets, str(ROOT)], check=False)
+    return subprocess.run([*command, *options, str(ROOT)], check=False)
 
 
 def index_file(settings: Mapping[str, str]) -> str:
@@ -58,6 +55,13 @@ def index_file(settings: Mapping[str, str]) -> str:
         if value:
             lines += [f"export {each}={shlex.quote(value)}" for each in (name, names.get(name)) if each]
     return "\n".join([*lines, "export UV_INDEX_STRATEGY=unsafe-best-match", ""])
+
+
+@contextmanager
+def index_secrets() -> Iterator[list[str]]:
+    """The options by which a build reaches the package index."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield _secrets(Path(folder), {**os.environ, **uv_settings(sys.executable)})
 
 
 def _secrets(folder: Path, settings: Mapping[str, str]) -> list[str]:

@@ -35,8 +35,8 @@ PLOTS = {"accuracy", "loss", "recall", "confusion", "mistakes"}
 @pytest.fixture(scope="module")
 def nights(
     aws: Callable[[str], Any],
-    encryption: Encryption,
     chain_of: Callable[[Storage], Chain],
+    encryption: Encryption,
     mnist: Dataset,
     mnist_file: bytes,
 ) -> Chain:
