@@ -89,7 +89,7 @@ def _start(home: Home, configuration: dict[str, Any], parts: contextlib.ExitStac
     _start_mail(home, chosen, listening.address, parts)
     ledger = Ledger(home.tasks)
     engine, socket = _start_runtime(home, chosen, configuration, ledger, parts)
-    _start_front(home, chosen, engine, ledger, parts, surroundings)
+    _start_front(home, chosen, engine, ledger, parts, surroundings=surroundings)
     process = emulator.start(home, chosen, socket)
     parts.callback(_end_emulator, process)
     # Containers go before the emulator, so that their last words and their exit codes still find it.
@@ -166,6 +166,7 @@ def _start_front(
     engine: Engine,
     ledger: Ledger,
     parts: contextlib.ExitStack,
+    *,
     surroundings: Surroundings,
 ) -> None:
     ecs = Ecs(EmulatorEcs(chosen.emulator), ledger, lambda arn: engine.runs(TASK_LABEL, arn))

@@ -1,4 +1,4 @@
-"""On record, when that is asked for: what was asked of AWS, by whom. One JSON line for each signed request.
+"""On record, when that is asked for: what was asked of AWS, by whom. One JSON line for each request of a role.
 
 What a request says is kept, what proves who says it is not. Bodies are kept where they are the request itself (JSON),
 not where they are an object's content.
@@ -23,7 +23,7 @@ class Calls:
     """Writes the record. All methods may be called from any thread."""
 
     def __init__(self, file: Path, role_of: Callable[[str], str]) -> None:
-        """`role_of` names the role that an access key is of; empty for the account's root user."""
+        """`role_of` names the role that an access key is of; empty for other keys, whose requests are not noted."""
         self._file = file
         self._role_of = role_of
         self._lock = threading.Lock()
@@ -31,11 +31,12 @@ class Calls:
     def note(self, head: Head, body: bytes) -> None:
         """Keep a request. Raises OSError when it cannot be written."""
         scope = _SCOPE.search(head.headers.get("authorization", ""))
-        if scope is None:
+        role = self._role_of(scope.group(1)) if scope else ""
+        if not scope or not role:
             return
         line = json.dumps(
             {
-                "role": self._role_of(scope.group(1)),
+                "role": role,
                 "service": scope.group(2),
                 "method": head.method,
                 "path": head.path,

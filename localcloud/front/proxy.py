@@ -26,7 +26,10 @@ Note = Callable[[Head, bytes], None]
 
 
 class Front(socketserver.ThreadingMixIn, socketserver.TCPServer):
-    """Listens from the beginning; `serve_forever` answers. `pick` chooses what the emulator never sees; `note` is told all."""
+    """Listens from the beginning; `serve_forever` answers.
+
+    `pick` chooses what the emulator never sees; `note` is told all.
+    """
 
     allow_reuse_address = True
     daemon_threads = True
