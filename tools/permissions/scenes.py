@@ -174,7 +174,7 @@ def command_line_used(stage: Stage) -> None:
         ("verify", "champion"),
         ("verify", "chain"),
         ("export", finals[0], "--to", str(stage.build / "exported.weights.h5"), "--force"),
-        ("compare", *finals[:2]),
+        ("compare", finals[0].removesuffix("_final"), finals[1]),
         ("predict", "7"),
         ("report", "latest", "--output", report),
     ):
