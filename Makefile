@@ -34,6 +34,7 @@ lint: .environment-dev ## style, types, direction of imports
 	@$(RUN) -m mypy
 	@.venv/bin/lint-imports
 	@.venv/bin/cfn-lint infra/*.yaml
+	@$(RUN) -m tools.checkov
 
 lock: .environment ## recompile the lock files; ARGS=--upgrade takes newer versions
 	@$(RUN) -m tools.lock $(ARGS)
@@ -72,7 +73,7 @@ compose-down: .environment ## stop it; ARGS=--volumes forgets its data as well
 	@$(RUN) -m tools.engine down $(ARGS)
 
 clean: down ## remove environments, local state and results (downloads in pip's and uv's own caches stay)
-	rm -rf .venv .venv-cloud .venv-bench-* .localcloud .airflow .cache build
+	rm -rf .venv .venv-cloud .venv-bench-* .venv-checkov .localcloud .airflow .cache build
 
 .PHONY: .environment .environment-dev
 .environment:

@@ -24,6 +24,7 @@ from mnist_wiring import (
     SETTINGS,
     announce,
     chain_of_decisions,
+    earlier_failure,
     form,
     on_ecs,
     promotion,
@@ -119,16 +120,18 @@ with DAG(
     def report(*, dag_run: Any = None) -> dict[str, str]:
         """Write the run's report to S3."""
         from mnist_tasks import report
+        from mnist_tasks.cost import Prices
 
-        return report.publish(chain_of_decisions(), slug_of(dag_run))
+        return report.publish(chain_of_decisions(), slug_of(dag_run), Prices.of(SETTINGS))
 
     @task
-    def email_report(*, dag_run: Any = None) -> bool:
+    def email_report(*, dag_run: Any = None, ti: Any = None) -> bool:
         """Mail the report to the run's recipients, once; returns whether this try sent it."""
         from mnist_tasks import plan, report
 
         slug = slug_of(dag_run)
-        mail = report.compose_mail(chain_of_decisions(), slug, airflow_url=SETTINGS.airflow_url)
+        told = {"airflow_url": SETTINGS.airflow_url, "earlier_failure": earlier_failure(ti)}
+        mail = report.compose_mail(chain_of_decisions(), slug, **told)
         recipients = plan.read_plan(storage(), LAYOUT, slug).config.recipients
         return send_once(mail, slug=slug, kind="report", recipients=recipients)
 

@@ -109,8 +109,15 @@ def failure_of(task: Mapping[str, Any], container: str, *, missing: str, log: Se
         task: One entry of DescribeTasks, with `lastStatus` STOPPED.
         container: Name of the container whose exit code counts.
         missing: What is not there, in words.
-        log: The last lines that the container wrote; they tell the cause to people, and decide nothing.
+        log: The last lines that the container wrote; they tell the cause to people, and decide nothing. The error
+            carries them.
     """
+    error = _failure_of(task, container, missing, log)
+    error.log = tuple(log)
+    return error
+
+
+def _failure_of(task: Mapping[str, Any], container: str, missing: str, log: Sequence[str]) -> MnistError:
     state: Mapping[str, Any] = next((c for c in task.get("containers", []) if c.get("name") == container), {})
     reason = state.get("reason") or task.get("stoppedReason") or "ECS gave no reason"
     code = state.get("exitCode")

@@ -26,12 +26,14 @@ MEND = "  To mend it: "
 
 
 class MnistError(Exception):
-    """Base of the family.
+    """Base of the family. `log` holds the last lines of the container that failed, if one did; no part of the message.
 
     Args:
         problem: What happened, with the value that came and the one that was expected.
         mend: What a person does about it, as an instruction.
     """
+
+    log: tuple[str, ...] = ()
 
     def __init__(self, problem: str, *, mend: str = "") -> None:
         super().__init__(problem, mend)

@@ -15,6 +15,7 @@ from mnist_tasks.errors import DataError
 
 CLASSES = 10
 WORST = 16
+BINS = 15  # as in the paper that `expected_calibration_error` names
 # Keras clips probabilities here before it takes the logarithm (keras.config.epsilon), so the losses agree.
 _EPSILON = 1e-7
 
@@ -28,12 +29,27 @@ class Mistake(Frozen):
     confidence: float = Field(ge=0, le=1)
 
 
+class Bin(Frozen):
+    """The images whose answer had a probability above `low` and up to `high`.
+
+    `confidence` is the mean of those probabilities, `accuracy` the share of those answers that was right: a model that
+    knows how sure it may be has both alike.
+    """
+
+    low: float = Field(ge=0, lt=1)
+    high: float = Field(gt=0, le=1)
+    images: int = Field(ge=1)
+    confidence: float = Field(ge=0, le=1)
+    accuracy: float = Field(ge=0, le=1)
+
+
 class Evaluation(Frozen):
     """Figures on one set of images.
 
     `confusion[true][predicted]` counts images. Recall is the share of a digit's images that was recognised, precision
     the share of the answers with that digit that was right; either is 0 where there is nothing to count. `loss` is the
-    mean cross-entropy in nats. `worst` are the most confident mistakes, the most confident one first.
+    mean cross-entropy in nats. `worst` are the most confident mistakes, the most confident one first. `calibration` has
+    the bins of confidence that are not empty, in their order; a record of before it was measured has none.
     """
 
     images: int = Field(ge=1)
@@ -43,6 +59,30 @@ class Evaluation(Frozen):
     recall: tuple[float, ...] = Field(min_length=CLASSES, max_length=CLASSES)
     precision: tuple[float, ...] = Field(min_length=CLASSES, max_length=CLASSES)
     worst: tuple[Mistake, ...] = Field(max_length=WORST)
+    calibration: tuple[Bin, ...] = Field((), max_length=BINS)
+
+    @property
+    def recall_intervals(self) -> tuple[tuple[float, float], ...]:
+        """By digit, the 95% Wilson interval of its recall; all that is possible where it does not occur."""
+        found = zip(self.confusion, range(CLASSES), strict=True)
+        return tuple(wilson_interval(row[digit], sum(row)) if any(row) else (0.0, 1.0) for row, digit in found)
+
+    @property
+    def f1(self) -> tuple[float, ...]:
+        """By digit, the harmonic mean of recall and precision; 0 where both are."""
+        pairs = zip(self.recall, self.precision, strict=True)
+        return tuple(2 * recall * precision / (recall + precision or 1) for recall, precision in pairs)
+
+    @property
+    def expected_calibration_error(self) -> float | None:
+        """How far confidence and accuracy lie apart, on average over the images; None where it was not measured.
+
+        C. Guo et al., "On calibration of modern neural networks", ICML 2017, equation 3: the mean of
+        |accuracy - confidence| over the bins, each with the weight of its images.
+        """
+        if not self.calibration:
+            return None
+        return sum(part.images * abs(part.accuracy - part.confidence) for part in self.calibration) / self.images
 
 
 def evaluate(probabilities: npt.NDArray[np.float32], labels: npt.NDArray[np.integer[Any]]) -> Evaluation:
@@ -69,6 +109,7 @@ def evaluate(probabilities: npt.NDArray[np.float32], labels: npt.NDArray[np.inte
         recall=_shares(right, confusion.sum(axis=1)),
         precision=_shares(right, confusion.sum(axis=0)),
         worst=_worst(probabilities, predicted, labels),
+        calibration=_calibration(probabilities.max(axis=1), predicted == labels),
     )
 
 
@@ -106,6 +147,23 @@ def _worst(
             confidence=float(probabilities[index, predicted[index]]),
         )
         for index in wrong[order]
+    )
+
+
+def _calibration(confidence: npt.NDArray[np.float32], right: npt.NDArray[np.bool_]) -> tuple[Bin, ...]:
+    # In float64, and the upper edge belongs to the bin, as in the paper: else a confidence of 1 would have none.
+    sure = confidence.astype(np.float64)
+    numbers = np.clip(np.ceil(sure * BINS).astype(int) - 1, 0, BINS - 1)
+    return tuple(
+        Bin(
+            low=number / BINS,
+            high=(number + 1) / BINS,
+            images=int(inside.sum()),
+            confidence=float(sure[inside].mean()),
+            accuracy=float(right[inside].mean()),
+        )
+        for number in range(BINS)
+        if (inside := numbers == number).any()
     )
 
 

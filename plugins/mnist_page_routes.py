@@ -24,9 +24,9 @@ from mnist_wiring import LAYOUT, SETTINGS
 from sqlalchemy import select
 from starlette.exceptions import HTTPException
 
+from mnist_tasks.cost import Prices
 from mnist_tasks.errors import MnistError
 from mnist_tasks.page import data, render
-from mnist_tasks.page.cost import Prices
 from mnist_tasks.page.data import AirflowRun, Place
 from mnist_tasks.promotion.chain import Chain
 from mnist_tasks.signing import TrustedKeys

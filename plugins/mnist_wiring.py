@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from mnist_tasks.storage import Storage
 
 SETTINGS = Settings.from_environment(os.environ)
+# Of a failed step's log, for its mail.
+_LOG_LINES, _LOG_WIDTH = 15, 300
 LAYOUT = Layout(SETTINGS.checkpoints_prefix)
 
 # Assets are called by their URI: under a name of its own, an asset would stay inactive after a change of the bucket
@@ -165,6 +167,14 @@ def send_failure(ti: Any, dag_run: Any, recipients: tuple[str, ...] = ()) -> str
     return mail.subject
 
 
+def earlier_failure(ti: Any) -> str:
+    """Subject of the mail that told that this run had failed; empty if it had not.
+
+    What `email_failure` returned outlives the clearing of a run: that step does not run again, it is skipped.
+    """
+    return next(iter(ti.xcom_pull(task_ids=["email_failure"], key="return_value")), None) or ""
+
+
 def failure_id(failed: list[dict[str, Any]]) -> str:
     """The same at every try to mail this failure; another one when the run is cleared and fails again.
 
@@ -210,8 +220,27 @@ def remember_cause(context: Any) -> None:
 
     ti, error = context["ti"], context.get("exception")
     problem, mend = (error.problem, error.mend) if isinstance(error, MnistError) else (str(error), "")
-    cause = FailedStep(step=ti.task_id, map_index=ti.map_index, error=type(error).__name__, problem=problem, mend=mend)
+    cause = FailedStep(
+        step=ti.task_id,
+        map_index=ti.map_index,
+        error=type(error).__name__,
+        problem=problem,
+        mend=mend,
+        log_tail=log_tail(error),
+    )
     ti.xcom_push(key="failure", value=cause.model_dump(mode="json"))
+
+
+def log_tail(error: BaseException | None) -> tuple[str, ...]:
+    """The end of the log that belongs to an error: its container's, or of one that nobody foresaw, the traceback."""
+    import traceback
+
+    from mnist_tasks.errors import MnistError
+    from mnist_tasks.notify import one_line
+
+    foreseen = error is None or isinstance(error, MnistError)
+    lines = getattr(error, "log", ()) if foreseen else "".join(traceback.format_exception(error)).splitlines()
+    return tuple(one_line(line, _LOG_WIDTH) for line in lines[-_LOG_LINES:])
 
 
 def failed_steps(ti: Any, failed: list[dict[str, Any]]) -> list[FailedStep]:

@@ -8,8 +8,10 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import numpy.typing as npt
 
+from mnist_tasks.attempts import Attempt
 from mnist_tasks.checkpoints import EncryptedObject, Manifest, StoredObject
 from mnist_tasks.config import RunConfig, TrainingJob, derived_seed
+from mnist_tasks.cost import Cost, Prices, cost_of
 from mnist_tasks.history import Epoch, History, Running
 from mnist_tasks.layout import Layout, candidate_name, final_name, run_slug
 from mnist_tasks.metrics import evaluate
@@ -24,6 +26,7 @@ NOW = datetime(2026, 11, 24, 2, 0, tzinfo=UTC)
 DATASET = "d" * 64
 BEFORE = "mnist_model_20261123_020000_final"
 LAYOUT = Layout()
+PRICES = Prices(0.04048, 0.004445, 0.3)
 TEST_IMAGES = 2000
 LABELS = (np.arange(TEST_IMAGES) % 10).astype(np.uint8)
 
@@ -76,6 +79,7 @@ def decided_run(
         histories=histories,
         decision=decision,
         final=_final(best) if decision.final else None,
+        trusted_keys=("5" * 64,),
     )
 
 
@@ -196,6 +200,27 @@ def _champion(name: str, decision: int) -> Champion:
     return Champion(
         name=name, decision=decision, weights_sha256="a" * 64, accuracy=0.97, released=NOW, run="a-run", reason="better"
     )
+
+
+def cost_of_run(data: ReportData) -> Cost:
+    """Two minutes on Spot for each candidate, the first one on its second try; one on demand for the promoter."""
+    first = data.plan.jobs[0].candidate
+    tries = [(first, 1, "FARGATE_SPOT", 143), *((job.candidate, 1, "FARGATE_SPOT", 0) for job in data.plan.jobs[1:])]
+    tries += [(first, 2, "FARGATE_SPOT", 0), ("promote", 1, "FARGATE", 0)]
+    attempts = [
+        Attempt(
+            job=job,
+            generation=generation,
+            capacity=capacity,
+            vcpus=1,
+            memory_gb=2,
+            started=NOW,
+            stopped=NOW + timedelta(minutes=2),
+            exit_code=code,
+        )
+        for job, generation, capacity, code in tries
+    ]
+    return cost_of(attempts, PRICES, NOW)
 
 
 def rollback() -> Decision:

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from mnist_tasks import progress, validation
 from mnist_tasks.cli.app import app
+from mnist_tasks.cost import Prices
 from mnist_tasks.dataset import REBUILT_FILE, Dataset
 from mnist_tasks.encryption import Encryption
 from mnist_tasks.errors import GateFailed
@@ -91,7 +92,7 @@ def decide_nights(chain: Chain, encryption: Encryption, mnist: Dataset, mnist_fi
         data = {"dataset": mnist, "dataset_sha256": REBUILT_FILE.sha256}
         train_run(storage, encryption, LAYOUT, IDS[name], candidates, **data, now=now)
         _decide(chain, encryption, slug, now + timedelta(seconds=252), reject=name == "weak")
-    publish(chain, SLUGS["kept"])
+    publish(chain, SLUGS["kept"], Prices(0.04048, 0.004445, 0.3))
     rollback(chain, encryption, to=FIRST_FINAL, reason="the field says so", slug=BACK, now=now)
     _begin(storage, now + timedelta(days=1))
 

@@ -25,11 +25,10 @@ TARGETS = {
 }
 
 
-def main() -> int:
-    """Build what is named on the command line, by default all; 1 when a build fails."""
-    wanted = sys.argv[1:] or list(TARGETS)
+def main(wanted: Sequence[str]) -> int:
+    """Build what is named, by default all; 1 when a build fails."""
     with index_secrets() as secrets:
-        return int(any(build(image, secrets).returncode for image in wanted))
+        return int(any(build(image, secrets).returncode for image in wanted or TARGETS))
 
 
 def build(image: str, options: Sequence[str]) -> subprocess.CompletedProcess[bytes]:
@@ -75,4 +74,4 @@ def _secrets(folder: Path, settings: Mapping[str, str]) -> list[str]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -10,6 +10,7 @@ from mnist_tasks.checkpoints import best as best_of
 from mnist_tasks.history import Epoch
 from mnist_tasks.page import charts, texts
 from mnist_tasks.page.data import RunView
+from mnist_tasks.report import words
 from mnist_tasks.states import State
 
 if TYPE_CHECKING:
@@ -83,4 +84,4 @@ def _stand(state: State, view: RunView) -> str:
 
 def _left(state: State, now: datetime) -> str:
     remaining = state.remaining(now)
-    return f"about {texts.duration(remaining.total_seconds())} left" if remaining else ""
+    return f"about {words.duration(remaining.total_seconds())} left" if remaining else ""

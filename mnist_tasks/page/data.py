@@ -13,8 +13,8 @@ from mnist_tasks import attempts, states
 from mnist_tasks.attempts import Attempt
 from mnist_tasks.checkpoints import StoredObject
 from mnist_tasks.config import Frozen
+from mnist_tasks.cost import Cost, Prices, cost_of
 from mnist_tasks.layout import Layout, run_slug
-from mnist_tasks.page.cost import Cost, Prices, cost_of
 from mnist_tasks.page.found import Found, begin
 from mnist_tasks.page.verification import Verified, verify_final
 from mnist_tasks.plan import Plan, find_plan

@@ -54,10 +54,6 @@ def version() -> str:
 def _templates() -> Environment:
     environment = templates().overlay()
     environment.filters = environment.filters | {
-        "amount": texts.amount,
-        "duration": texts.duration,
-        "ending": texts.ending,
-        "money": texts.money,
         "mover": texts.mover,
         "run_link": run_link,
         "story": texts.story,

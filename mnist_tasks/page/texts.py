@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from mnist_tasks.page.cost import Line
 from mnist_tasks.page.data import Move, RunView
 from mnist_tasks.promotion.decisions import Decision
 from mnist_tasks.report import words
@@ -76,47 +75,6 @@ def mover(move: Move) -> str:
     if run is None:
         return f"{what}, run {move.decision.run}"
     return f"{what}, run {run.run_id}" + (f", triggered by {run.user}" if run.user else "")
-
-
-def ending(line: Line) -> str:
-    """How an ECS task ended."""
-    attempt = line.attempt
-    if attempt.stopped is None:
-        return "runs, or its end was not seen"
-    if attempt.exit_code is None:
-        return attempt.stop_code or "stopped"
-    return "done" if attempt.exit_code == 0 else f"exit code {attempt.exit_code}"
-
-
-def money(dollars: float) -> str:
-    """Two figures that count, and never a rounded nothing.
-
-    >>> money(0.00048), money(0.0312), money(12.5), money(0)
-    ('$0.00048', '$0.031', '$12.50', '$0')
-    """
-    if dollars == 0:
-        return "$0"
-    return f"${dollars:,.2f}" if dollars >= 1 else f"${dollars:.{2 if dollars >= 0.1 else _places(dollars)}f}"
-
-
-def _places(dollars: float) -> int:
-    # The zeros behind the point, and two figures.
-    return int(f"{dollars:e}".partition("e-")[2] or 0) + 1
-
-
-def amount(value: float) -> str:
-    """Whole numbers with commas; one digit behind the point for small ones."""
-    return f"{value:,.0f}" if value >= 10 else f"{value:.1f}"
-
-
-def duration(seconds: float) -> str:
-    """`43 s`, `4 min 12 s`, `3 h 05 min`."""
-    whole = max(0, round(seconds))
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02} min"
 
 
 def epochs(number: int) -> str:

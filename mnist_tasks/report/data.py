@@ -24,6 +24,8 @@ from mnist_tasks.validation import ValidationReport
 class ReportData:
     """One run that came to a decision. `manifests` are its candidates in the order of the plan.
 
+    `trusted_keys` are the ids of the public keys of which one has signed the decision: verified when it was read.
+
     Raises:
         IntegrityError: the decision is not about one of these candidates.
     """
@@ -36,6 +38,7 @@ class ReportData:
     histories: Mapping[str, History]
     decision: Decision
     final: Manifest | None
+    trusted_keys: tuple[str, ...]
 
     def __post_init__(self) -> None:
         names = [manifest.name for manifest in self.manifests]
@@ -110,6 +113,7 @@ def collect(chain: Chain, slug: str) -> ReportData:
         histories={manifest.name: checkpoints.load_history(storage, manifest) for manifest in manifests},
         decision=decision,
         final=read_vouched(chain, decision) if decision.final else None,
+        trusted_keys=tuple(chain.keys.keys),
     )
 
 

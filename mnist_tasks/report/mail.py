@@ -28,6 +28,7 @@ PLOTS = (
     ("confusion", "Confusion matrix", "How often each digit was read as which"),
     ("mistakes", "Worst mistakes", "The mistakes that the model was most sure of"),
     ("recall", "Recall by digit", "Share of each digit's images that was read rightly"),
+    ("calibration", "Calibration", "How often answers were right by how sure the model was of them"),
 )
 _RUN_ID_LIMIT = 250
 
@@ -52,13 +53,16 @@ class FailedStep(Frozen):
         return one_line(self.problem.strip().partition("\n")[0], 200) or self.error or "no cause recorded"
 
 
-def render_report_mail(data: ReportData, images: Mapping[str, bytes], *, airflow_url: str = "") -> Mail:
+def render_report_mail(
+    data: ReportData, images: Mapping[str, bytes], *, airflow_url: str = "", earlier_failure: str = ""
+) -> Mail:
     """The mail about a run that came to a decision.
 
     Args:
         data: The run.
         images: PNG by name; plots that are not among them are left out.
         airflow_url: Address of the Airflow UI; empty: no links.
+        earlier_failure: Subject of the mail that told that this run had failed; empty: it had not.
     """
     shown = [plot for plot in PLOTS if plot[0] in images]
     values = facts(data) | {
@@ -66,11 +70,17 @@ def render_report_mail(data: ReportData, images: Mapping[str, bytes], *, airflow
         "gates_line": _gates_line(data.decision),
         "data_line": _data_line(data),
         "report_uri": data.uri(data.key("report.html")),
-        "run_url": words.run_url(airflow_url, data.plan.dag_id, data.plan.run_id),
+        "recovery": words.recovery(earlier_failure),
+        **_links(airflow_url, data.plan.dag_id, data.plan.run_id),
         "plots": shown,
     }
     attached = {f"{name}@{CID_DOMAIN}": images[name] for name, _, _ in shown}
-    return _mail("report_mail", words.subject(data), values, attached)
+    return _mail("report_mail", words.subject(data, recovered=bool(earlier_failure)), values, attached)
+
+
+def _links(airflow_url: str, dag_id: str, run_id: str) -> dict[str, str]:
+    run_url = words.run_url(airflow_url, dag_id, run_id)
+    return {"run_url": run_url, "page_url": words.page_url(run_url)}
 
 
 def _gates_line(decision: Decision) -> str:
@@ -95,10 +105,10 @@ def render_failure_mail(failures: Sequence[FailedStep], *, dag_id: str, run_id: 
     """
     more = f" (and {len(failures) - 1} more)" if len(failures) > 1 else ""
     what = f"failed at {failures[0].step}{more}: {failures[0].summary}" if failures else "failed, no cause recorded"
-    run_url = words.run_url(airflow_url, dag_id, run_id)
+    links = _links(airflow_url, dag_id, run_id)
     values = {
         "headline": f"{what[0].upper()}{what[1:]}",
-        "failures": [_for_people(failure, run_url) for failure in failures],
+        "failures": [_for_people(failure, links["run_url"]) for failure in failures],
         "dag_id": dag_id,
         "run_id": one_line(run_id, _RUN_ID_LIMIT),
         "steps": [
@@ -107,9 +117,9 @@ def render_failure_mail(failures: Sequence[FailedStep], *, dag_id: str, run_id: 
                 words.retry_command(dag_id, run_id),
             )
         ],
-        "run_url": run_url,
+        **links,
     }
-    return _mail("failure_mail", f"MNIST: {what}", values, {})
+    return _mail("failure_mail", f"{words.PREFIX}{what}", values, {})
 
 
 def _for_people(failure: FailedStep, run_url: str) -> dict[str, Any]:
@@ -143,9 +153,9 @@ def render_rollback_mail(decision: Decision, *, dag_id: str, run_id: str, airflo
         "decision_line": f"number {decision.sequence}, {decision.created:%Y-%m-%d %H:%M} UTC",
         "run_id": one_line(run_id, _RUN_ID_LIMIT),
         "steps": [Step("To undo it:", undo)] if undo else [],
-        "run_url": words.run_url(airflow_url, dag_id, run_id),
+        **_links(airflow_url, dag_id, run_id),
     }
-    return _mail("rollback_mail", f"MNIST: rolled back to {decision.champion_after}", values, {})
+    return _mail("rollback_mail", f"{words.PREFIX}rolled back to {decision.champion_after}", values, {})
 
 
 def _mail(template: str, subject: str, values: Mapping[str, Any], images: Mapping[str, bytes]) -> Mail:

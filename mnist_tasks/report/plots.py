@@ -103,9 +103,7 @@ def confusion_matrix(evaluation: Evaluation) -> Figure:
 
 def recall_by_class(evaluation: Evaluation, floor: float | None) -> Figure:
     """The share of each digit's images that was read rightly, with its 95% Wilson interval and the gate's floor."""
-    totals = [sum(row) for row in evaluation.confusion]
-    right = [row[digit] for digit, row in enumerate(evaluation.confusion)]
-    intervals = [wilson_interval(hit, total) if total else (0.0, 1.0) for hit, total in zip(right, totals, strict=True)]
+    intervals = evaluation.recall_intervals
     with _canvas(height=250, left=0.05, right=0.86, bottom=0.11, top=0.93) as (figure, axes):
         for digit, ((low, high), recall) in enumerate(zip(intervals, evaluation.recall, strict=True)):
             colour = COLOURS["bad" if floor is not None and recall < floor else "accent"]
@@ -126,6 +124,39 @@ def recall_by_class(evaluation: Evaluation, floor: float | None) -> Figure:
         axes.set_ylim(9.6, -0.9)
         axes.grid(axis="x")
         axes.xaxis.set_major_formatter("{x:g}%")
+    return figure
+
+
+def reliability(evaluation: Evaluation) -> Figure:
+    """How often answers were right by how sure the model was of them, with 95% Wilson intervals and numbers of images.
+
+    On the diagonal the two are alike; below it the model is surer than it may be.
+    """
+    low = 100 * evaluation.calibration[0].low
+    with _canvas(height=270, left=0.11, right=0.97, bottom=0.25, top=0.90) as (figure, axes):
+        axes.plot([low, 100], [low, 100], color=COLOURS["quiet"], linewidth=1, dashes=(3, 2))
+        for part in evaluation.calibration:
+            sure, right = 100 * part.confidence, 100 * part.accuracy
+            interval = wilson_interval(round(part.accuracy * part.images), part.images)
+            axes.plot([sure, sure], [100 * bound for bound in interval], color=COLOURS["accent"], lw=2.5, alpha=0.4)
+            axes.plot([sure], [right], "o", color=COLOURS["accent"], markersize=6)
+            axes.text(
+                50 * (part.low + part.high),
+                -0.16,
+                f"{part.images:,}",
+                ha="center",
+                va="center",
+                fontsize=8,
+                color=COLOURS["quiet"],
+                transform=axes.get_xaxis_transform(),
+            )
+        axes.text(0, 1.05, "right", color=COLOURS["quiet"], transform=axes.transAxes)
+        axes.set_xlim(low, 101)
+        axes.set_ylim(0, 103)
+        axes.grid(axis="y")
+        axes.set_xlabel("confidence, and number of images", color=COLOURS["quiet"], loc="right", labelpad=20)
+        axes.xaxis.set_major_formatter("{x:g}%")
+        axes.yaxis.set_major_formatter("{x:g}%")
     return figure
 
 

@@ -5,8 +5,10 @@ The mail takes its plots from S3, where the report's step has put them: so matpl
 
 from __future__ import annotations
 
+from mnist_tasks import attempts
 from mnist_tasks.checkpoints import StoredObject
 from mnist_tasks.config import Frozen
+from mnist_tasks.cost import Prices, cost_of
 from mnist_tasks.dataset import load
 from mnist_tasks.notify import Mail
 from mnist_tasks.promotion.chain import Chain
@@ -23,26 +25,28 @@ class _Published(Frozen, extra="ignore"):
     plots: dict[str, StoredObject]
 
 
-def publish(chain: Chain, slug: str) -> dict[str, str]:
+def publish(chain: Chain, slug: str, prices: Prices) -> dict[str, str]:
     """Write the report of a decided run; returns the keys of its `html` and `json`.
 
-    Everything comes from the run's own records, so the same run gives the same report at every try. `report.json` is
-    written last: where it is, the rest is.
+    Everything comes from the run's own records and from `prices`, so the same run gives the same report at every try.
+    `report.json` is written last: where it is, the rest is.
 
     Raises:
         NotFoundError: a step before this one has not written its part.
         IntegrityError: what is stored is not what it has to be.
     """
     storage, data = chain.storage, collect(chain, slug)
+    # An ECS task whose end nobody saw is billed until the decision: the clock would make another report at every try.
+    cost = cost_of(attempts.read_all(storage, chain.layout, slug), prices, data.decision.created)
     images = load(storage, chain.layout, data.plan.dataset_sha256).x_test
     figures = draw(data, images)
     plots = {name: _put_png(storage, data.key(f"plots/{name}.png"), to_png(figure)) for name, figure in figures.items()}
     keys = {"html": data.key("report.html"), "json": data.key("report.json")}
-    storage.put(keys["html"], render_html(data, figures).encode(), content_type="text/html; charset=utf-8")
+    storage.put(keys["html"], render_html(data, figures, cost).encode(), content_type="text/html; charset=utf-8")
     worst = [mistake.index for mistake in data.evaluation.worst]
     # For the page in Airflow's UI, which must not read 20 MB to show sixteen digits.
     digits = _put_png(storage, data.key("plots/digits.png"), digits_png(images[worst])) if worst else None
-    storage.put(keys["json"], to_json(to_dict(data, plots, digits)))
+    storage.put(keys["json"], to_json(to_dict(data, plots, digits, cost)))
     return keys
 
 
@@ -51,8 +55,8 @@ def _put_png(storage: Storage, key: str, png: bytes) -> StoredObject:
     return StoredObject(key=key, sha256=sha256_of(png), size=len(png))
 
 
-def compose_mail(chain: Chain, slug: str, *, airflow_url: str = "") -> Mail:
-    """The mail about a run whose report is written.
+def compose_mail(chain: Chain, slug: str, *, airflow_url: str = "", earlier_failure: str = "") -> Mail:
+    """The mail about a run whose report is written; `earlier_failure` as `render_report_mail` takes it.
 
     Raises:
         NotFoundError: it is not.
@@ -61,7 +65,7 @@ def compose_mail(chain: Chain, slug: str, *, airflow_url: str = "") -> Mail:
     storage, data = chain.storage, collect(chain, slug)
     published = parse(_Published, storage, storage.get(data.key("report.json")))
     images = {name: storage.get_verified(plot.key, plot.sha256) for name, plot in published.plots.items()}
-    return render_report_mail(data, images, airflow_url=airflow_url)
+    return render_report_mail(data, images, airflow_url=airflow_url, earlier_failure=earlier_failure)
 
 
 def compose_rollback_mail(chain: Chain, slug: str, *, dag_id: str, run_id: str, airflow_url: str = "") -> Mail:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mnist_tasks.checkpoints import StoredObject
-from mnist_tasks.metrics import Evaluation
+from mnist_tasks.cost import Cost
+from mnist_tasks.metrics import BINS, Evaluation
 from mnist_tasks.report import pictures, plots, words
 from mnist_tasks.report.data import ReportData
 from mnist_tasks.report.reference import reference_figures
@@ -38,7 +39,14 @@ def templates() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"pct": words.percent, "when": _when, "count": lambda value: f"{value:,}"}
+    environment.filters |= {
+        "amount": words.amount,
+        "count": lambda value: f"{value:,}",
+        "duration": words.duration,
+        "money": words.money,
+        "pct": words.percent,
+        "when": _when,
+    }
     return environment
 
 
@@ -63,7 +71,7 @@ def draw(data: ReportData, test_images: npt.NDArray[np.uint8]) -> dict[str, Figu
         "recall": plots.recall_by_class(evaluation, recall_floor(data)),
         "confusion": plots.confusion_matrix(evaluation),
         "mistakes": plots.worst_mistakes(evaluation.worst, test_images[worst]),
-    }
+    } | ({"calibration": plots.reliability(evaluation)} if evaluation.calibration else {})
 
 
 def recall_floor(data: ReportData) -> float | None:
@@ -71,13 +79,14 @@ def recall_floor(data: ReportData) -> float | None:
     return max((gate.threshold for gate in data.decision.gates if gate.name.startswith("recall")), default=None)
 
 
-def render_html(data: ReportData, figures: Mapping[str, Figure]) -> str:
+def render_html(data: ReportData, figures: Mapping[str, Figure], cost: Cost) -> str:
     """The report as one HTML file; `figures` as `draw` makes them."""
     from markupsafe import Markup
 
     # Markup: matplotlib escapes what it writes into SVG, and our plots write digits and fixed words only.
     svg = {name: Markup(pictures.to_svg(figure, name)) for name, figure in figures.items()}  # noqa: S704
-    return templates().get_template("report.html").render(facts(data), svg=svg)
+    own = {"svg": svg, "cost": cost, "limits": words.LIMITS, "classes": classes(data.evaluation), "bins": BINS}
+    return templates().get_template("report.html").render(facts(data) | own)
 
 
 def facts(data: ReportData) -> dict[str, Any]:
@@ -101,6 +110,33 @@ def facts(data: ReportData) -> dict[str, Any]:
     }
 
 
+@dataclass(frozen=True)
+class Digit:
+    """The figures of one digit on the test images; `interval` is the 95% Wilson interval of its recall."""
+
+    digit: int
+    images: int
+    recall: float
+    interval: tuple[float, float]
+    precision: float
+    f1: float
+
+
+def classes(evaluation: Evaluation) -> tuple[Digit, ...]:
+    """The figures by digit."""
+    return tuple(
+        Digit(
+            digit=digit,
+            images=sum(row),
+            recall=evaluation.recall[digit],
+            interval=evaluation.recall_intervals[digit],
+            precision=evaluation.precision[digit],
+            f1=evaluation.f1[digit],
+        )
+        for digit, row in enumerate(evaluation.confusion)
+    )
+
+
 def mixups(evaluation: Evaluation, most: int = 8) -> list[tuple[int, int, int, float]]:
     """The most frequent mistakes: digit, what it was read as, how often, share of the digit's images."""
     found = [
@@ -112,13 +148,19 @@ def mixups(evaluation: Evaluation, most: int = 8) -> list[tuple[int, int, int, f
     return sorted(found, key=lambda mixup: (-mixup[2], mixup[:2]))[:most]
 
 
-def to_dict(data: ReportData, plots: Mapping[str, StoredObject], digits: StoredObject | None = None) -> dict[str, Any]:
-    """The report for machines: what the HTML says, as JSON values.
+def to_dict(
+    data: ReportData,
+    plots: Mapping[str, StoredObject],
+    digits: StoredObject | None = None,
+    cost: Cost | None = None,
+) -> dict[str, Any]:
+    """The report for machines: what the HTML says, as JSON values. `docs/report.md` describes them.
 
     Args:
         data: The run.
         plots: Where the PNGs are, by name.
         digits: Where the images of the worst mistakes are, if there are any.
+        cost: What its ECS tasks cost; None if nobody has worked it out.
     """
     low, high = data.accuracy_interval
     return {
@@ -131,6 +173,8 @@ def to_dict(data: ReportData, plots: Mapping[str, StoredObject], digits: StoredO
             "accuracy": data.evaluation.accuracy,
             "accuracy_interval_95": [low, high],
             "loss": data.evaluation.loss,
+            "expected_calibration_error": data.evaluation.expected_calibration_error,
+            "digits": [asdict(digit) for digit in classes(data.evaluation)],
         },
         "champion": {
             "before": data.decision.champion_before,
@@ -149,7 +193,35 @@ def to_dict(data: ReportData, plots: Mapping[str, StoredObject], digits: StoredO
         ],
         "final": data.final.model_dump(mode="json") if data.final else None,
         "decision": data.decision.model_dump(mode="json"),
+        "verification": {
+            "decision_signed_by_one_of": list(data.trusted_keys),
+            "final_is_the_one_decided_about": data.final is not None,
+            "attested": data.decision.evidence.attestation is not None,
+            "approved_by": data.decision.evidence.approved_by,
+        },
+        "cost": _bill(cost) if cost else None,
+        "limits": list(words.LIMITS),
         "plots": {name: plot.model_dump(mode="json") for name, plot in plots.items()},
         "digits": digits.model_dump(mode="json") if digits else None,
         "repeat": words.repeat_command(data.plan),
+    }
+
+
+def _bill(cost: Cost) -> dict[str, Any]:
+    return {
+        "dollars": cost.dollars,
+        "on_demand_dollars": cost.on_demand_dollars,
+        "wasted_dollars": cost.wasted_dollars,
+        "vcpu_seconds": cost.vcpu_seconds,
+        "gb_seconds": cost.gb_seconds,
+        "prices": asdict(cost.prices),
+        "tasks": [
+            {
+                "attempt": line.attempt.model_dump(mode="json"),
+                "seconds": line.seconds,
+                "dollars": line.dollars,
+                "wasted": line.wasted,
+            }
+            for line in cost.lines
+        ],
     }

@@ -15,9 +15,24 @@ from mnist_tasks.plan import Plan
 from mnist_tasks.promotion.decisions import Decision
 from mnist_tasks.report.data import ReportData
 
+PREFIX = "MNIST: "  # of every subject
 BIAS = (
     "Every night is measured on the same test images. A champion chosen by them again and again has also been "
     "lucky on them: expect it to be slightly worse on new images, and read small differences between nights as noise."
+)
+
+LIMITS = (
+    (
+        "It knows grey images of 28 x 28 pixels with one digit, centred and upright, as in MNIST; others have to be "
+        "brought into that form first (mnist predict does it)."
+    ),
+    "It answers with one of ten digits whatever it is shown: letters, blank paper, noise; and may be sure of it.",
+    (
+        "MNIST was written in the United States around 1990. How the model fares with other hands, pens and countries "
+        "was not measured; nor were rotation, noise and attacks."
+    ),
+    "The intervals tell what chance does to this number of test images, not what images of another kind would do.",
+    "It is a template to start from. No decision about a person may rest on it.",
 )
 
 
@@ -32,6 +47,37 @@ class Step:
 def percent(share: float) -> str:
     """0.9793 as `97.93%`."""
     return f"{100 * share:.2f}%"
+
+
+def money(dollars: float) -> str:
+    """Two figures that count, and never a rounded nothing.
+
+    >>> money(0.00048), money(0.0312), money(12.5), money(0)
+    ('$0.00048', '$0.031', '$12.50', '$0')
+    """
+    if dollars == 0:
+        return "$0"
+    return f"${dollars:,.2f}" if dollars >= 1 else f"${dollars:.{2 if dollars >= 0.1 else _places(dollars)}f}"
+
+
+def _places(dollars: float) -> int:
+    # The zeros behind the point, and two figures.
+    return int(f"{dollars:e}".partition("e-")[2] or 0) + 1
+
+
+def amount(value: float) -> str:
+    """Whole numbers with commas; one digit behind the point for small ones."""
+    return f"{value:,.0f}" if value >= 10 else f"{value:.1f}"
+
+
+def duration(seconds: float) -> str:
+    """`43 s`, `4 min 12 s`, `3 h 05 min`."""
+    whole = max(0, round(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02} min"
 
 
 def headline(decision: Decision) -> str:
@@ -49,15 +95,16 @@ def headline(decision: Decision) -> str:
             return f"Not promoted: {why_rejected(decision)}."
 
 
-def subject(data: ReportData) -> str:
+def subject(data: ReportData, *, recovered: bool = False) -> str:
     """The outcome in the few words that a phone shows."""
+    before = f"{PREFIX}recovered, " if recovered else PREFIX
     match data.decision.outcome:
         case "released":
-            return f"MNIST: promoted and released: {percent(data.evaluation.accuracy)} on test"
+            return f"{before}promoted and released: {percent(data.evaluation.accuracy)} on test"
         case "kept":
-            return f"MNIST: promoted, champion kept: {why_kept(data.decision)}"
+            return f"{before}promoted, champion kept: {why_kept(data.decision)}"
         case _:
-            return f"MNIST: not promoted: {why_rejected(data.decision)}"
+            return f"{before}not promoted: {why_rejected(data.decision)}"
 
 
 def reason(decision: Decision) -> str:
@@ -82,6 +129,12 @@ def why_rejected(decision: Decision) -> str:
     failed = [gate for gate in decision.gates if not gate.passed]
     more = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
     return failed[0].sentence + more
+
+
+def recovery(earlier_failure: str) -> str:
+    """A sentence about a run that goes on after a failure, given the subject of the mail that told of it."""
+    what = earlier_failure.removeprefix(PREFIX).rstrip(".")
+    return f"Recovered: an earlier try {what}. The run was cleared, and went on from there." if what else ""
 
 
 def resumed(data: ReportData) -> tuple[str, ...]:
@@ -153,3 +206,8 @@ def run_url(airflow_url: str, dag_id: str, run_id: str) -> str:
     if not airflow_url:
         return ""
     return f"{airflow_url.rstrip('/')}/dags/{quote(dag_id, safe='')}/runs/{quote(run_id, safe='')}"
+
+
+def page_url(of_run: str) -> str:
+    """The tab of this project's page in the run's own page, `run_url`; empty where that is."""
+    return f"{of_run}/plugin/mnist_run" if of_run else ""

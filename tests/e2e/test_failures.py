@@ -128,6 +128,7 @@ def test_an_exit_code_7_fails_its_task_with_the_containers_lines_in_the_log(pipe
     mail, text = failure_mail(pipeline, outcome)
     assert "failed at train" in mail["Subject"]
     assert "exited with 7" in text
+    assert "  | the last words of the container" in text
 
 
 def test_an_unknown_image_is_named(pipeline, task_definition):

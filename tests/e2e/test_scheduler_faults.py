@@ -92,8 +92,8 @@ class Run:
         tasks = self.airflow.api.get(f"{self.path}/taskInstances")["task_instances"]
         return {task["task_id"]: task["try_number"] for task in tasks}
 
-    def ecs_tasks(self):
-        """The run's tasks, oldest first."""
+    def trainings(self):
+        """The run's ECS tasks that train, oldest first."""
         ecs, cluster = self.pipeline.client("ecs"), self.pipeline.laptop.cloud.environment["MNIST_CLUSTER"]
         arns = [
             arn
@@ -101,7 +101,8 @@ class Run:
             for arn in ecs.list_tasks(cluster=cluster, desiredStatus=status)["taskArns"]
         ]
         tasks = ecs.describe_tasks(cluster=cluster, tasks=arns)["tasks"] if arns else []
-        return sorted((task for task in tasks if task["startedBy"] == self.slug), key=lambda task: task["createdAt"])
+        own = [t for t in tasks if t["startedBy"] == self.slug and "/mnist-trainer:" in t["taskDefinitionArn"]]
+        return sorted(own, key=lambda task: task["createdAt"])
 
     def await_training(self):
         """Return when there is an epoch to go on from."""
@@ -150,7 +151,7 @@ def test_a_finished_run_that_is_cleared_does_nothing_twice(finished, pipeline, s
     again = {step for step, number in finished.tries().items() if number > tries[step]}
     assert again == set(steps or STEPS) - {"email_failure"}  # it is skipped without a try
     assert listing(pipeline.storage) == before
-    assert (len(finished.ecs_tasks()), len(finished.decisions), len(finished.subjects)) == (1, 1, 1)
+    assert (len(finished.trainings()), len(finished.decisions), len(finished.subjects)) == (1, 1, 1)
 
 
 def test_a_host_that_is_lost_with_scheduler_and_workers_costs_neither_the_task_nor_the_run(trigger, airflow):
@@ -162,7 +163,7 @@ def test_a_host_that_is_lost_with_scheduler_and_workers_costs_neither_the_task_n
 
     assert run.end() == ("success", GREEN)
     assert run.tries()["train"] == 2
-    assert (len(run.ecs_tasks()), len(run.decisions), len(run.subjects)) == (1, 1, 1)
+    assert (len(run.trainings()), len(run.decisions), len(run.subjects)) == (1, 1, 1)
     assert run.manifest.resumed_after == ()
 
 
@@ -173,7 +174,7 @@ def test_a_training_that_is_cleared_while_it_runs_stops_its_task_and_goes_on_fro
     run.clear(["train"])
 
     assert run.end() == ("success", GREEN)
-    first, second = run.ecs_tasks()
+    first, second = run.trainings()
     assert first["stoppedAt"] < second["createdAt"]
     assert run.manifest.resumed_after != ()
     assert (len(run.decisions), len(run.subjects)) == (1, 1)
@@ -186,7 +187,7 @@ def test_a_run_marked_failed_by_hand_stops_its_task_and_goes_on_from_there_when_
 
     airflow.api.patch(run.path, {"state": "failed"})
 
-    eventually(lambda: all(task["lastStatus"] == "STOPPED" for task in run.ecs_tasks()), "the end of its task")
+    eventually(lambda: all(task["lastStatus"] == "STOPPED" for task in run.trainings()), "the end of its task")
     state, steps = run.end()
     assert (state, steps["train", 0], steps["pick_best", -1]) == ("failed", "failed", "skipped")
     assert (run.decisions, run.subjects) == ([], [])
@@ -194,7 +195,7 @@ def test_a_run_marked_failed_by_hand_stops_its_task_and_goes_on_from_there_when_
     run.clear()
 
     assert run.end() == ("success", GREEN)
-    first, second = run.ecs_tasks()
+    first, second = run.trainings()
     assert first["stoppedAt"] < second["createdAt"]
     assert run.manifest.resumed_after != ()
     assert (len(run.decisions), len(run.subjects)) == (1, 1)
@@ -227,8 +228,8 @@ def test_the_command_in_the_failure_mail_goes_on_with_the_run_and_mails_a_second
     spoil(False)
     paste(run, command)
     assert run.end() == ("success", GREEN)
-    assert [subject.partition(":")[2].split()[0] for subject in run.subjects] == ["failed", "failed", "promoted,"]
-    assert (len(run.ecs_tasks()), len(run.decisions)) == (1, 1)
+    assert [subject.partition(":")[2].split()[0] for subject in run.subjects] == ["failed", "failed", "recovered,"]
+    assert (len(run.trainings()), len(run.decisions)) == (1, 1)
 
 
 def paste(run, command):

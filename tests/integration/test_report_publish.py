@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from mnist_tasks import validation
+from mnist_tasks.cost import Prices
 from mnist_tasks.dataset import REBUILT_FILE, Dataset
 from mnist_tasks.encryption import Encryption
 from mnist_tasks.errors import GateFailed, IntegrityError, NotFoundError
@@ -26,10 +27,11 @@ from tests.candidates import nudged, train, train_run
 from tests.faults import Killed, mortal
 
 LAYOUT = Layout()
+PRICES = Prices(0.04048, 0.004445, 0.3)
 NOW = datetime(2026, 11, 24, 2, 0, tzinfo=UTC)
 FIRST, SECOND, WEAK = (run_slug("mnist_training", run_id) for run_id in ("first", "second", "weak"))
 BACK = run_slug("mnist_rollback", "by hand")
-PLOTS = {"accuracy", "loss", "recall", "confusion", "mistakes"}
+PLOTS = {"accuracy", "loss", "recall", "confusion", "mistakes", "calibration"}
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +60,7 @@ def nights(
                 promote(chain, encryption, slug, now=now, thresholds=Thresholds(accuracy=0.999))
         else:
             promote(chain, encryption, slug, now=now, thresholds=easy)
-            publish(chain, slug)
+            publish(chain, slug, PRICES)
     kept = storage.get(f"runs/{SECOND}/report.json").json()["final"]["name"]
     rollback(chain, encryption, to=kept, reason="the field says so", slug=BACK, now=now)
     return chain
@@ -78,11 +80,11 @@ def calls(chain: Chain) -> list[tuple[str, str]]:
 def test_page_json_and_plots_are_written_below_the_runs_own_prefix_and_the_json_last(nights: Chain) -> None:
     counting = watched(nights)
 
-    keys = publish(counting, FIRST)
+    keys = publish(counting, FIRST, PRICES)
 
     written = [key for operation, key in calls(counting) if operation == "put_object"]
     assert keys == {"html": f"runs/{FIRST}/report.html", "json": f"runs/{FIRST}/report.json"}
-    assert set(written) == {*keys.values(), *(f"runs/{FIRST}/plots/{name}.png" for name in PLOTS)}
+    assert set(written) == {*keys.values(), *(f"runs/{FIRST}/plots/{name}.png" for name in {*PLOTS, "digits"})}
     assert written[-1] == keys["json"]
 
 
@@ -93,6 +95,8 @@ def test_what_is_written_is_the_run(nights: Chain) -> None:
     assert page["ContentType"] == "text/html; charset=utf-8"
     assert "this model is the first champion" in page["Body"].read().decode()
     assert (report["outcome"], report["test"]["images"]) == ("released", 10_000)
+    bins = report["decision"]["evaluation"]["calibration"]
+    assert sum(part["images"] for part in bins) == 10_000
     assert report["champion"]["after"] == report["final"]["name"] == "mnist_model_20261124_020000_final"
 
 
@@ -100,7 +104,7 @@ def test_published_again_after_later_decisions_the_report_is_the_same_to_the_byt
     names = ["report.html", "report.json", *(f"plots/{name}.png" for name in PLOTS)]
     before = [nights.storage.get(f"runs/{FIRST}/{name}").body for name in names]
 
-    publish(nights, FIRST)
+    publish(nights, FIRST, PRICES)
 
     assert [nights.storage.get(f"runs/{FIRST}/{name}").body for name in names] == before
 
@@ -118,22 +122,22 @@ def test_the_mail_about_a_kept_champion_carries_the_published_plots(nights: Chai
 
 
 def test_a_rejected_run_can_be_reported_too(nights: Chain) -> None:
-    publish(nights, WEAK)
+    publish(nights, WEAK, PRICES)
 
     assert compose_mail(nights, WEAK).subject.startswith("MNIST: not promoted: test accuracy")
 
 
 def test_killed_before_the_json_there_is_no_report_and_the_next_try_completes_it(nights: Chain) -> None:
     counting = watched(nights)
-    publish(counting, FIRST)
+    publish(counting, FIRST, PRICES)
     nights.storage.client.delete_object(Bucket=nights.storage.bucket, Key=f"runs/{FIRST}/report.json")
 
     with pytest.raises(Killed):
-        publish(watched(nights, fatal=len(calls(counting))), FIRST)
+        publish(watched(nights, fatal=len(calls(counting))), FIRST, PRICES)
     with pytest.raises(NotFoundError, match=r"report\.json"):
         compose_mail(nights, FIRST)
 
-    publish(nights, FIRST)
+    publish(nights, FIRST, PRICES)
     assert compose_mail(nights, FIRST).subject.startswith("MNIST: promoted and released")
 
 
@@ -143,7 +147,7 @@ def test_the_number_of_calls_grows_with_the_runs_candidates_and_with_nothing_els
         compose_mail(counting, slug)
         return len(calls(counting))
 
-    publish(nights, WEAK)
+    publish(nights, WEAK, PRICES)
     # Two objects for a candidate; the weak run has no final, and no record comes before its own that it would read.
     assert mailed(SECOND) - mailed(FIRST) == 2
     assert mailed(FIRST) - mailed(WEAK) == 1
@@ -153,13 +157,13 @@ def test_a_run_without_plan_or_decision_has_no_report_and_the_error_says_what_is
     nights: Chain, encryption: Encryption, mnist: Dataset
 ) -> None:
     with pytest.raises(NotFoundError, match="has no plan"):
-        publish(nights, "unknown-run")
+        publish(nights, "unknown-run", PRICES)
 
     model = train(mnist, seed=1, steps=1)
     data = {"dataset": mnist, "dataset_sha256": REBUILT_FILE.sha256}
     train_run(nights.storage, encryption, LAYOUT, "undecided", [model], **data, now=NOW)
     with pytest.raises(NotFoundError, match="has no decision yet"):
-        publish(nights, run_slug("mnist_training", "undecided"))
+        publish(nights, run_slug("mnist_training", "undecided"), PRICES)
 
 
 @pytest.mark.parametrize("name", ["plots/loss.png", "report.json", "validation.json", "plan.json"])

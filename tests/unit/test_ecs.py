@@ -204,3 +204,8 @@ def test_a_token_that_ecs_has_with_other_parameters_leads_to_the_task_that_has_i
     assert conflicting_task(client_error("ConflictException", resourceIds=["arn:of:the-task"])) == "arn:of:the-task"
     assert conflicting_task(client_error("ConflictException")) is None
     assert conflicting_task(client_error("ClientException", resourceIds=["arn"])) is None
+
+
+@pytest.mark.parametrize("task", [stopped(7), stopped(0), stopped(143)])
+def test_every_failure_carries_the_last_lines_of_its_container(task):
+    assert failure_of(task, "trainer", ["one", "two"]).log == ("one", "two")

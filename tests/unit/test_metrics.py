@@ -114,3 +114,42 @@ def test_a_higher_confidence_gives_a_wider_interval() -> None:
 def test_an_impossible_count_is_refused(successes: int, total: int) -> None:
     with pytest.raises(DataError):
         wilson_interval(successes, total)
+
+
+def test_answers_are_binned_by_their_confidence_and_each_bin_counts_what_was_right() -> None:
+    rows = np.concatenate([answers(1, 1, confidence=0.95), answers(1, confidence=0.5)])
+    low, high = evaluate(rows, np.array([1, 2, 1])).calibration
+
+    assert (low.images, low.accuracy, low.confidence) == (1, 1, pytest.approx(0.5))
+    assert (high.images, high.accuracy, high.confidence) == (2, 0.5, pytest.approx(0.95))
+    assert (high.low, high.high) == (14 / 15, 1)
+
+
+def test_the_calibration_error_is_the_mean_difference_weighted_by_images() -> None:
+    rows = np.concatenate([answers(1, 1, confidence=0.95), answers(1, confidence=0.5)])
+    found = evaluate(rows, np.array([1, 2, 1]))
+
+    assert found.expected_calibration_error == pytest.approx((2 * abs(0.5 - 0.95) + 1 * abs(1 - 0.5)) / 3)
+
+
+def test_a_bin_has_its_upper_edge_and_certainty_has_a_bin() -> None:
+    edge = np.zeros((1, 10))
+    edge[0, :2] = 9 / 15, 6 / 15
+    (found,) = evaluate(edge, np.array([0])).calibration
+    (certain,) = evaluate(answers(3, confidence=1.0), np.array([3])).calibration
+
+    assert (found.low, found.high) == (8 / 15, 9 / 15)
+    assert certain.high == 1
+
+
+def test_a_record_of_before_calibration_was_measured_is_read_and_claims_none() -> None:
+    old = evaluate(answers(3), np.array([3])).model_dump(mode="json", exclude={"calibration"})
+
+    assert Evaluation.model_validate_json(to_json(old)).expected_calibration_error is None
+
+
+def test_f1_is_the_harmonic_mean_and_zero_where_there_is_nothing() -> None:
+    found = evaluate(answers(3, 3, 5, 5), np.array([3, 3, 3, 5]))
+
+    assert found.f1[3] == pytest.approx(2 * (2 / 3) / (5 / 3))
+    assert found.f1[7] == 0

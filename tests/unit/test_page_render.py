@@ -10,14 +10,15 @@ from xml.etree import ElementTree
 import pytest
 
 from mnist_tasks.attempts import Attempt
+from mnist_tasks.cost import Prices, cost_of
 from mnist_tasks.errors import IntegrityError, TemporaryError
 from mnist_tasks.history import History
-from mnist_tasks.page import charts, render, texts
-from mnist_tasks.page.cost import Prices, cost_of
+from mnist_tasks.page import charts, render
 from mnist_tasks.page.data import AirflowRun, Move, Overview, RunLine, RunView
 from mnist_tasks.page.found import Found
 from mnist_tasks.page.verification import Verified
 from mnist_tasks.progress import Progress
+from mnist_tasks.report import words
 from mnist_tasks.states import State
 from tests.decided_run import FIRST, KEPT, NOW, REJECTED, RELEASED, decided_run, rollback
 
@@ -223,4 +224,4 @@ def test_nothing_on_the_page_needs_what_its_policy_forbids():
     ("dollars", "text"), [(0, "$0"), (0.00049, "$0.00049"), (0.0123, "$0.012"), (0.5, "$0.50"), (1234.5, "$1,234.50")]
 )
 def test_money_has_two_figures_that_count(dollars, text):
-    assert texts.money(dollars) == text
+    assert words.money(dollars) == text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import UTC, datetime
 from email import message_from_bytes
 from email.policy import default
@@ -15,7 +16,7 @@ from mnist_tasks.report.words import repeat_command
 from tests.decided_run import BEFORE, FIRST, KEPT, REJECTED, RELEASED, WORSE, decided_run, rollback
 from tests.unit.test_report_render import Page
 
-IMAGES = dict.fromkeys(("accuracy", "loss", "recall", "confusion", "mistakes"), b"\x89PNG")
+IMAGES = dict.fromkeys(("accuracy", "loss", "recall", "confusion", "mistakes", "calibration"), b"\x89PNG")
 AIRFLOW = "https://airflow.example.com"
 LABELS = FailedStep(
     step="validate",
@@ -41,7 +42,7 @@ def test_both_parts_of_every_outcome_stand_alone(data: ReportData) -> None:
         assert f"s3://a-bucket/runs/{data.plan.run}/report.html" in part
     assert mail.text.startswith(("Promoted", "Not promoted"))
     assert_images_fit(mail)
-    assert len(mail.images) == 5
+    assert len(mail.images) == 6
 
 
 def test_a_kept_champion_is_named_with_its_accuracy_on_the_same_images() -> None:
@@ -64,7 +65,7 @@ def test_plots_that_are_missing_leave_no_empty_frame() -> None:
 def test_every_image_says_in_words_what_it_shows() -> None:
     html = render_report_mail(KEPT, IMAGES).html
 
-    assert len(re.findall(r'<img [^>]*alt="[A-Z][^"]{20,}"', html)) == 5
+    assert len(re.findall(r'<img [^>]*alt="[A-Z][^"]{20,}"', html)) == 6
 
 
 def test_links_appear_only_where_the_deployment_has_an_address() -> None:
@@ -174,3 +175,37 @@ def test_a_rollback_says_who_is_champion_why_and_how_to_undo_it() -> None:
         assert "complaints from the field, see ticket <5>" in part
         assert '{"to": "mnist_model_20261124_020001_final"' in part
         assert "98.00% of 2,000 images" in part
+
+
+def test_a_run_that_goes_on_after_a_failure_says_so_first_and_what_had_failed() -> None:
+    earlier = render_failure_mail([LABELS], dag_id="mnist_training", run_id="r").subject
+
+    mail = render_report_mail(RELEASED, IMAGES, earlier_failure=earlier)
+
+    assert mail.subject == "MNIST: recovered, promoted and released: 98.00% on test"
+    for part in (mail.text, Page(mail.html).text):
+        assert "Recovered: an earlier try failed at validate: 12 labels out of range 0..9" in part
+    assert "recovered" not in render_report_mail(RELEASED, IMAGES).text.lower()
+
+
+def test_an_interrupted_training_is_told_in_the_mail() -> None:
+    first, best = KEPT.manifests
+    data = replace(KEPT, manifests=(first.model_copy(update={"resumed_after": (2,)}), best))
+    mail = render_report_mail(data, IMAGES)
+
+    for part in (mail.text, Page(mail.html).text):
+        assert f"Training of {first.name} was interrupted and went on after epoch 2" in part
+
+
+def test_every_mail_leads_to_the_runs_page() -> None:
+    url = f"{AIRFLOW}/dags/d/runs/r"
+    mails = [
+        render_failure_mail([LABELS], dag_id="d", run_id="r", airflow_url=AIRFLOW),
+        render_rollback_mail(rollback(), dag_id="d", run_id="r", airflow_url=AIRFLOW),
+    ]
+    report = render_report_mail(KEPT, IMAGES, airflow_url=AIRFLOW)
+
+    for mail in mails:
+        assert f"{url}/plugin/mnist_run" in mail.text
+        assert {url, f"{url}/plugin/mnist_run"} <= set(Page(mail.html).references)
+    assert any(reference.endswith("/plugin/mnist_run") for reference in Page(report.html).references)

@@ -6,17 +6,31 @@ import json
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 
 from mnist_tasks.checkpoints import StoredObject
+from mnist_tasks.cost import cost_of
 from mnist_tasks.errors import IntegrityError
 from mnist_tasks.metrics import wilson_interval
 from mnist_tasks.report import ReportData, draw, render_html, to_dict
 from mnist_tasks.report.reference import reference_figures
-from mnist_tasks.report.words import BIAS, repeat_command
+from mnist_tasks.report.words import BIAS, LIMITS, repeat_command
 from mnist_tasks.storage import to_json
-from tests.decided_run import BEFORE, FIRST, KEPT, REJECTED, RELEASED, WORSE, decided_run, images
+from tests.decided_run import (
+    BEFORE,
+    FIRST,
+    KEPT,
+    NOW,
+    PRICES,
+    REJECTED,
+    RELEASED,
+    WORSE,
+    cost_of_run,
+    decided_run,
+    images,
+)
 
 VOID = {"meta", "br", "img", "link", "hr", "input"}
 
@@ -58,12 +72,12 @@ class Page(HTMLParser):
 
 
 def page(data: ReportData) -> Page:
-    return Page(render_html(data, draw(data, images())))
+    return Page(render_html(data, draw(data, images()), cost_of_run(data)))
 
 
 @pytest.mark.parametrize("data", [RELEASED, FIRST, KEPT, WORSE, REJECTED])
 def test_every_outcome_gives_a_well_formed_page_that_refers_to_nothing_outside(data: ReportData) -> None:
-    html = render_html(data, draw(data, images()))
+    html = render_html(data, draw(data, images()), cost_of_run(data))
 
     assert all(reference.startswith(("data:image/png;", "#")) for reference in Page(html).references)
     assert "@import" not in html
@@ -185,7 +199,7 @@ def test_what_a_person_typed_as_run_id_is_text_and_never_markup() -> None:
 
 
 def test_the_same_run_gives_the_same_page_at_every_try() -> None:
-    first, second = (render_html(KEPT, draw(KEPT, images())) for _ in range(2))
+    first, second = (render_html(KEPT, draw(KEPT, images()), cost_of_run(KEPT)) for _ in range(2))
 
     assert first == second
 
@@ -193,7 +207,7 @@ def test_the_same_run_gives_the_same_page_at_every_try() -> None:
 def test_the_page_stays_small() -> None:
     data = decided_run(candidates=16, epochs=100, champion_wrong=range(50))
 
-    assert len(render_html(data, draw(data, images()))) < 400_000
+    assert len(render_html(data, draw(data, images()), cost_of_run(data))) < 400_000
 
 
 def test_the_json_has_the_figures_and_the_records_that_they_come_from() -> None:
@@ -218,3 +232,69 @@ def test_a_decision_about_somebody_elses_candidate_makes_no_report() -> None:
 
     with pytest.raises(IntegrityError, match=r"decision 7 of run .* is about mnist_model_20261124_020000"):
         ReportData(**{**vars(KEPT), "manifests": KEPT.manifests[1:], "decision": other})
+
+
+def test_the_model_card_names_data_training_and_limits() -> None:
+    text = page(KEPT).text
+
+    assert "Dense(128, relu), Dropout(0.2)" in text
+    assert "kept is the epoch with the highest validation accuracy, the 10th" in text
+    for limit in LIMITS:
+        assert limit in text
+
+
+def test_each_digit_has_its_figures_with_an_interval() -> None:
+    low, high = wilson_interval(196, 200)
+
+    assert f"0 200 98.00% {100 * low:.2f}% to {100 * high:.2f}% 98.00% 0.9800" in page(KEPT).text
+
+
+def test_calibration_is_shown_with_its_source_and_left_out_where_it_was_not_measured() -> None:
+    old = KEPT.evaluation.model_copy(update={"calibration": ()})
+    without = replace(KEPT, decision=KEPT.decision.model_copy(update={"evaluation": old}))
+
+    assert "The expected calibration error is 7.00% :" in page(KEPT).text
+    assert "ICML 2017, equation 3" in page(KEPT).text
+    assert "calibration" not in page(without).text
+
+
+def test_the_signature_is_told_with_its_key_and_what_is_not_proved_as_well() -> None:
+    text = page(KEPT).text
+
+    assert "signed with the key that the deployment trusts, by its id " + "5" * 64 in text
+    assert "Attestation None: that the promoter ran in a measured environment is not proved." in text
+    assert "Approved by nobody" in text
+    assert "one of the keys" in page(replace(KEPT, trusted_keys=("5" * 64, "6" * 64))).text
+
+
+def test_the_cost_is_told_by_task_with_what_was_wasted() -> None:
+    text = page(KEPT).text
+
+    assert "$0.0031 on Fargate: 480 vCPU-seconds and 960 GB-seconds, on demand $0.0066" in text
+    assert "Wasted on tasks that had to be repeated: $0.00049." in text
+    assert "repeated exit code 143" in text
+
+
+def test_a_run_whose_tasks_nobody_recorded_claims_no_cost() -> None:
+    found = Page(render_html(KEPT, draw(KEPT, images()), cost_of([], PRICES, NOW)))
+
+    assert "What the ECS tasks of this run took was not recorded." in found.text
+    assert "$0" not in found.text
+
+
+def test_every_field_of_the_json_is_documented() -> None:
+    documented = (Path(__file__).parents[2] / "docs" / "report.md").read_text()
+    report = to_dict(KEPT, {}, None, cost_of_run(KEPT))
+    nested = [name for part in ("test", "champion", "verification", "cost") for name in report[part]]
+
+    assert [name for name in (*report, *nested) if f"`{name}`" not in documented] == []
+
+
+def test_the_json_has_calibration_and_cost() -> None:
+    report = json.loads(to_json(to_dict(KEPT, {}, None, cost_of_run(KEPT))))
+
+    assert report["test"]["expected_calibration_error"] == pytest.approx(0.07)
+    assert report["test"]["digits"][3]["recall"] == 0.98
+    assert report["cost"]["dollars"] == pytest.approx(sum(task["dollars"] for task in report["cost"]["tasks"]))
+    assert report["cost"]["prices"]["spot_share"] == 0.3
+    assert report["verification"]["decision_signed_by_one_of"] == ["5" * 64]

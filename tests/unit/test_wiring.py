@@ -16,6 +16,12 @@ OTHER = {"task_id": "train", "map_index": 1, "state": "failed", "duration": None
 
 def failure_ids(tmp_path: Path, *failures: list[dict[str, Any]]) -> list[str]:
     code = "import json, sys, mnist_wiring; print(json.dumps([*map(mnist_wiring.failure_id, json.load(sys.stdin))]))"
+    found: list[str] = in_wiring(tmp_path, code, failures)
+    return found
+
+
+def in_wiring(tmp_path: Path, code: str, given: object = None) -> Any:
+    """What the code prints last, as JSON."""
     environment = {
         "PATH": os.environ["PATH"],
         "AIRFLOW_HOME": str(tmp_path),
@@ -24,15 +30,14 @@ def failure_ids(tmp_path: Path, *failures: list[dict[str, Any]]) -> list[str]:
     done = subprocess.run(
         [sys.executable, "-c", code],
         env=environment,
-        input=json.dumps(failures),
+        input=json.dumps(given),
         capture_output=True,
         text=True,
         check=False,
         timeout=120,
     )
     assert done.returncode == 0, done.stderr
-    found: list[str] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 def test_a_failure_has_one_id_at_every_try_to_mail_it_and_another_one_when_the_cleared_run_fails_again(
@@ -44,3 +49,37 @@ def test_a_failure_has_one_id_at_every_try_to_mail_it_and_another_one_when_the_c
 
     assert both == turned
     assert len({both, again, less}) == 3
+
+
+def test_a_failed_step_leaves_the_end_of_its_log(tmp_path: Path) -> None:
+    """Of its container, or of an error that nobody foresaw the traceback; a foreseen error says it all by itself."""
+    code = """
+import json
+from mnist_tasks.errors import ContainerFailed, DataError
+from mnist_wiring import log_tail
+
+container = ContainerFailed("exited with 7")
+container.log = tuple(f"line {number}\\x1b[2J" for number in range(40))
+try:
+    {}["nothing"]
+except KeyError as error:
+    unforeseen = error
+print(json.dumps([log_tail(container), log_tail(unforeseen), log_tail(DataError("x")), log_tail(None)]))
+"""
+    container, unforeseen, foreseen, unknown = in_wiring(tmp_path, code)
+
+    assert container == [f"line {number} [2J" for number in range(25, 40)]
+    assert unforeseen[-1] == "KeyError: 'nothing'"
+    assert foreseen == unknown == []
+
+
+def test_an_earlier_failure_is_known_by_the_subject_that_its_mail_left(tmp_path: Path) -> None:
+    code = """
+import json
+from types import SimpleNamespace
+from mnist_wiring import earlier_failure
+
+answers = [["MNIST: failed at validate"], [None], []]
+print(json.dumps([earlier_failure(SimpleNamespace(xcom_pull=lambda a=a, **_: a)) for a in answers]))
+"""
+    assert in_wiring(tmp_path, code) == ["MNIST: failed at validate", "", ""]

@@ -8,7 +8,7 @@ import pytest
 
 from mnist_tasks.attempts import Attempt, of_task
 from mnist_tasks.config import Settings
-from mnist_tasks.page.cost import Prices, cost_of
+from mnist_tasks.cost import Prices, cost_of
 
 START = datetime(2026, 11, 24, 2, 0, tzinfo=UTC)
 PRICES = Prices(vcpu_hour=0.04, gb_hour=0.004, spot_share=0.3)

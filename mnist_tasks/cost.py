@@ -39,13 +39,24 @@ class Line:
     dollars: float
     wasted: bool
 
+    @property
+    def ending(self) -> str:
+        """How the ECS task ended, in words."""
+        attempt = self.attempt
+        if attempt.stopped is None:
+            return "runs, or its end was not seen"
+        if attempt.exit_code is None:
+            return attempt.stop_code or "stopped"
+        return "done" if attempt.exit_code == 0 else f"exit code {attempt.exit_code}"
+
 
 @dataclass(frozen=True)
 class Cost:
-    """All attempts of a run. `on_demand_dollars` is what the same seconds cost without Spot."""
+    """All attempts of a run at `prices`. `on_demand_dollars` is what the same seconds cost without Spot."""
 
     lines: tuple[Line, ...]
     on_demand_dollars: float
+    prices: Prices
 
     @property
     def vcpu_seconds(self) -> float:
@@ -93,4 +104,4 @@ def cost_of(
         for attempt in known
     )
     plain = Prices(prices.vcpu_hour, prices.gb_hour, 1.0)
-    return Cost(lines, on_demand_dollars=sum(plain.dollars(attempt, now) for attempt in known))
+    return Cost(lines, sum(plain.dollars(attempt, now) for attempt in known), prices)
