@@ -59,6 +59,8 @@ class Person:
             form.locator(f"input[name=element_{name}]").fill(str(value))
         with self.tab.expect_response(lambda answer: answer.url.endswith("/dagRuns") and answer.ok) as answered:
             form.get_by_role("button", name="Trigger", exact=True).click()
+        # The UI goes to the new run by itself; whoever leaves before that is called back.
+        self.tab.wait_for_url(lambda address: "/runs/" in address)
         return str(answered.value.json()["dag_run_id"])
 
     def open_dag_tab(self) -> FrameLocator:
