@@ -1,6 +1,6 @@
 # One place for everything that people and CI run. `make help` lists it.
 .DEFAULT_GOAL := help
-.PHONY: help run up down test test-engine long lint lock bench sbom seeds sweep soak pictures images compose-up compose-down clean
+.PHONY: help run up down test test-engine long lint lock bench deploy sbom seeds sweep soak pictures images compose-up compose-down clean
 
 PYTHON ?= python3
 RUN = .venv/bin/python
@@ -34,9 +34,13 @@ lint: .environment-dev ## style, types, direction of imports
 	@$(RUN) -m mypy
 	@.venv/bin/lint-imports
 	@.venv/bin/cfn-lint infra/*.yaml
+	@$(RUN) -m tools.checkov
 
 lock: .environment ## recompile the lock files; ARGS=--upgrade takes newer versions
 	@$(RUN) -m tools.lock $(ARGS)
+
+deploy: .environment ## to AWS: registry, network, images, pipeline, monitoring; ARGS="--bucket NAME --dry-run" only says what
+	@$(RUN) -m tools.deploy $(ARGS)
 
 sbom: .environment-dev ## software bill of materials of each lock (CycloneDX), into build/sbom
 	@$(RUN) -m tools.sbom
@@ -66,7 +70,7 @@ compose-down: .environment ## stop it; ARGS=--volumes forgets its data as well
 	@$(RUN) -m tools.engine down $(ARGS)
 
 clean: down ## remove environments, local state and results (downloads in pip's and uv's own caches stay)
-	rm -rf .venv .venv-cloud .venv-bench-* .localcloud .airflow .cache build
+	rm -rf .venv .venv-cloud .venv-bench-* .venv-checkov .localcloud .airflow .cache build
 
 .PHONY: .environment .environment-dev
 .environment:

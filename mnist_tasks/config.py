@@ -321,7 +321,6 @@ class PromoterSettings(ContainerSettings):
     """What the promoter's task definition tells it besides."""
 
     time_limit_seconds: int = Field(600, ge=1, le=86_400, description="then the container ends itself")
-    kms_key: str = Field("", description="the key that encrypts the bucket's objects at rest, by the bucket's own rule")
     signing_key: str = Field(min_length=1, description="ARN of the KMS key that signs decisions")
     earlier_signing_keys: tuple[str, ...] = Field((), description="ARNs of keys that have signed before it")
     final_key: KeyArn = Field(min_length=1, description="ARN of the KMS key of finals' weights")

@@ -15,7 +15,11 @@ if TYPE_CHECKING:
     from mnist_tasks.encryption import Encryption
     from mnist_tasks.storage import Lock, Storage
 
-PATIENT = {"connect_timeout": 5, "read_timeout": 60, "retries": {"mode": "standard", "total_max_attempts": 6}}
+PATIENT: Mapping[str, Any] = {
+    "connect_timeout": 5,
+    "read_timeout": 60,
+    "retries": {"mode": "standard", "total_max_attempts": 6},
+}
 
 
 def run(work: Callable[[], None]) -> int:

@@ -55,7 +55,7 @@ def storage() -> Storage:
 
 @cache
 def chain_of_decisions() -> Chain:
-    """The signed decisions, for reading; only the promoter's container has the key that signs.
+    """The signed decisions, for reading: only the promoter's container may sign.
 
     Raises:
         ConfigurationError: `MNIST_SIGNING_KEYS` names no file with public keys.

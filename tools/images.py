@@ -11,7 +11,8 @@ import shlex
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from tools.environment import ROOT, uv_settings
@@ -24,25 +25,20 @@ TARGETS = {
 }
 
 
-def main() -> int:
-    """Build what is named on the command line, by default all; 1 when a build fails."""
-    wanted = sys.argv[1:] or list(TARGETS)
-    with tempfile.TemporaryDirectory() as folder:
-        secrets = _secrets(Path(folder), {**os.environ, **uv_settings(sys.executable)})
-        for image in wanted:
-            if build(image, secrets).returncode:
-                return 1
-    return 0
+def main(wanted: Sequence[str]) -> int:
+    """Build what is named, by default all; 1 when a build fails."""
+    with index_secrets() as secrets:
+        return int(any(build(image, secrets).returncode for image in wanted or TARGETS))
 
 
-def build(image: str, secrets: list[str]) -> subprocess.CompletedProcess[bytes]:
-    """One `docker build`; `secrets` are its options."""
+def build(image: str, options: Sequence[str]) -> subprocess.CompletedProcess[bytes]:
+    """One `docker build`; `options` are its own."""
     file, target = TARGETS[image]
     print(f"building {image}", flush=True)
     command = ["docker", "build", "--quiet", "--file", str(ROOT / "docker" / file), "--target", target, "--tag", image]
     if base := os.environ.get("MNIST_BASE_IMAGE"):
         command += ["--build-arg", f"BASE={base}"]
-    return subprocess.run([*command, *secrets, str(ROOT)], check=False)
+    return subprocess.run([*command, *options, str(ROOT)], check=False)
 
 
 def index_file(settings: Mapping[str, str]) -> str:
@@ -60,6 +56,13 @@ def index_file(settings: Mapping[str, str]) -> str:
     return "\n".join([*lines, "export UV_INDEX_STRATEGY=unsafe-best-match", ""])
 
 
+@contextmanager
+def index_secrets() -> Iterator[list[str]]:
+    """The options by which a build reaches the package index."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield _secrets(Path(folder), {**os.environ, **uv_settings(sys.executable)})
+
+
 def _secrets(folder: Path, settings: Mapping[str, str]) -> list[str]:
     index = folder / "index"
     index.write_text(index_file(settings))
@@ -71,4 +74,4 @@ def _secrets(folder: Path, settings: Mapping[str, str]) -> list[str]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

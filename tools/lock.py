@@ -22,6 +22,7 @@ LOCKS: dict[str, list[str]] = {
     "requirements/dev.txt": ["requirements/dev.in", "-c", "requirements.txt"],
     "requirements/cloud.txt": ["requirements/cloud.in"],
     "requirements/tools.txt": ["requirements/tools.in"],
+    "requirements/checkov.txt": ["requirements/checkov.in"],
     "requirements/bench-torch.txt": ["requirements/bench-torch.in"],
     "requirements/bench-jax.txt": ["requirements/bench-jax.in"],
 }

@@ -93,10 +93,10 @@ class Studio:
         self.login = self._log_in()
         self._patch(DAG, {"is_paused": False})
         first = self._trigger(DAG, {"epochs": 30})
-        self._in_airflow("airflow-training", first, until=r"epoch (1\d|2\d) of 30", theme="light")
+        self._in_airflow("airflow-training", first, until=r"epoch ([6-9]|[12]\d) of 30", theme="light")
         self._await(DAG, first)
-        second = self._trigger(DAG, {"candidates": 3, "learning_rates": [0.0005, 0.001, 0.002]}, LONG)
-        self._in_airflow("airflow-training-dark", second, until=r"epoch [4-9] of 10", theme="dark")
+        second = self._trigger(DAG, {"epochs": 20, "candidates": 3, "learning_rates": [0.0005, 0.001, 0.002]}, LONG)
+        self._in_airflow("airflow-training-dark", second, until=r"epoch ([4-9]|1\d) of 20", theme="dark")
         self._await(DAG, second)
         self._await(DAG, self._trigger(DAG, {"epochs": 1, "candidates": 1}))
         self._await(ROLLBACK, self._roll_back())
@@ -110,6 +110,7 @@ class Studio:
 
     def _log_in(self) -> Any:
         page = self.browser.new_page()
+        page.set_default_timeout(DEADLINE_SECONDS * 1000)
         page.goto(self.url)
         page.fill("input[name=username]", USER)
         page.fill("input[name=password]", json.loads(password_file(self.laptop.home).read_text())[USER])
@@ -173,7 +174,7 @@ class Studio:
         with self._tab(theme, 1280) as page:
             page.goto(f"{self.url}/dags/{DAG}/runs/{quote(run_id)}/plugin/mnist_run")
             frame = page.frame_locator("iframe")
-            frame.get_by_text(re.compile(until)).first.wait_for(timeout=DEADLINE_SECONDS * 1000)
+            frame.get_by_text(re.compile(until)).first.wait_for()
             _save(name, page.screenshot())
 
     def _page(self, name: str, address: str, theme: str, width: int) -> None:
@@ -192,6 +193,7 @@ class Studio:
         context: BrowserContext = self.browser.new_context(
             storage_state=self.login, color_scheme=theme, viewport={"width": width, "height": 800}
         )
+        context.set_default_timeout(DEADLINE_SECONDS * 1000)
         try:
             yield context.new_page()
         finally:

@@ -14,6 +14,9 @@ from mnist_tasks.cli import (
     compare as comparison,
 )
 from mnist_tasks.cli import (
+    export as exporting,
+)
+from mnist_tasks.cli import (
     find,
     group,
     overview,
@@ -31,10 +34,13 @@ from mnist_tasks.cli import (
     show as showing,
 )
 from mnist_tasks.cli import (
+    verify as verification,
+)
+from mnist_tasks.cli import (
     watch as watching,
 )
 from mnist_tasks.cli.airflow import Access, Airflow
-from mnist_tasks.cli.place import open_place
+from mnist_tasks.cli.place import open_place, open_records
 from mnist_tasks.errors import ConfigurationError
 
 app = typer.Typer(
@@ -106,6 +112,41 @@ def history(limit: Limit = 20, as_json: Json = False) -> None:
     links = service.history(place, limit)
     content = [link.decision.model_dump(mode="json") for link in links]
     terminal.present(content, lambda: service.history_view(links, place), as_json=as_json)
+
+
+@app.command()
+def verify(
+    subject: Annotated[
+        str, typer.Argument(metavar="[FINAL|champion|chain]", help="A final's name, `champion` or `chain`.")
+    ] = verification.CHAMPION,
+    folder: Annotated[
+        Path | None, typer.Option("--from", help="A downloaded bucket (aws s3 sync), instead of S3.")
+    ] = None,
+    keys: Annotated[
+        Path | None, typer.Option(help="PEM file with the public keys to believe.", show_default="MNIST_SIGNING_KEYS")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Check signatures and hashes, with a public key from a file: KMS is not asked.
+
+    Exit status 0: all of it holds. 5: something was changed, or is not signed by a trusted key. 3: it is not there.
+    """
+    verified = verification.verify(open_records(folder, keys), subject)
+    terminal.present(verified.to_dict(), lambda: verification.view(verified), as_json=as_json)
+    if verified.status:
+        raise typer.Exit(verified.status)
+
+
+@app.command()
+def export(
+    final: Annotated[str, typer.Argument(help="A final: mnist_model_..._final.")],
+    to: Annotated[Path, typer.Option(help="Where to: FILE.weights.h5.")],
+    force: Annotated[bool, typer.Option("--force", help="Write over a file that is there.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Write a final's weights as a plain Keras file, once its signature and hashes are verified."""
+    exported = exporting.export(open_place(), final, to, force=force)
+    terminal.present(exported.to_dict(), lambda: exporting.view(exported), as_json=as_json)
 
 
 @app.command()

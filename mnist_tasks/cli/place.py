@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Literal
 
 from mnist_tasks.config import Settings
 from mnist_tasks.encryption import Encryption
 from mnist_tasks.errors import ConfigurationError
+from mnist_tasks.folder import Folder
 from mnist_tasks.layout import Layout
 from mnist_tasks.promotion.chain import Chain
 from mnist_tasks.signing import TrustedKeys
@@ -46,6 +48,18 @@ class Place:
             ConfigurationError: AWS's configuration cannot be used.
         """
         return Encryption(_client("kms"), self.settings.checkpoint_key, self.settings.final_key)
+
+
+def open_records(folder: Path | None, keys: Path | None) -> Chain:
+    """The decisions of the deployment, or of a downloaded one, for whoever trusts the public keys in a file.
+
+    Raises:
+        ConfigurationError: there is no such folder, or no such keys; or as `open_place`.
+    """
+    settings = Settings.from_environment(os.environ)
+    trusted = TrustedKeys.from_file(str(keys) if keys else settings.signing_keys)
+    storage = Folder.at(folder) if folder else open_place().storage
+    return Chain(storage, Layout(settings.checkpoints_prefix), trusted)
 
 
 def open_place() -> Place:

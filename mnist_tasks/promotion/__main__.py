@@ -72,7 +72,7 @@ def _decide(job: PromotionJob, settings: PromoterSettings) -> Decision:
 def _open_chain(job: PromotionJob, settings: PromoterSettings) -> Chain:
     from mnist_tasks.layout import Layout
     from mnist_tasks.promotion.chain import Chain
-    from mnist_tasks.signing import KmsSigner, trusted_by_kms
+    from mnist_tasks.signing import KmsSigner, trusted_keys
     from mnist_tasks.storage import Lock
 
     lock = Lock(settings.lock_mode, settings.lock_days) if settings.lock_mode else None
@@ -80,7 +80,7 @@ def _open_chain(job: PromotionJob, settings: PromoterSettings) -> Chain:
     return Chain(
         open_storage(job.bucket, lock=lock),
         Layout(job.checkpoints_prefix),
-        trusted_by_kms(kms, [settings.signing_key, *settings.earlier_signing_keys]),
+        trusted_keys(kms, [settings.signing_key, *settings.earlier_signing_keys]),
         KmsSigner(kms, settings.signing_key),
     )
 

@@ -53,15 +53,20 @@ def read_promotion(chain: Chain, name: str) -> Decision:
     return decision
 
 
+def is_promotion(decision: Decision) -> bool:
+    """Whether a final came to be by it."""
+    return decision.kind == "promotion" and decision.final is not None
+
+
 def keep_promotion(chain: Chain, decision: Decision) -> None:
     """Put the copy of a promotion's record beside its final, once.
 
     Raises:
         IntegrityError: another one lies there.
     """
-    if decision.kind != "promotion" or decision.final is None:
+    if not is_promotion(decision):
         return
-    key = chain.layout.final_decision(decision.final)
+    key = chain.layout.final_decision(decision.final or "")
     if not chain.storage.put_if_absent(key, chain.read(decision.sequence).body):
         raise IntegrityError(
             f"{chain.storage.uri(key)} is not a copy of decision {decision.sequence}",
@@ -104,12 +109,11 @@ def read_vouched(chain: Chain, decision: Decision) -> Manifest:
     """
     name = decision.final or ""
     final = checkpoints.read_known(chain.storage, chain.layout, name, decision.manifest_sha256)
-    found = (final.weights.sha256, final.weights.plaintext_sha256)
-    expected = (decision.ciphertext_sha256, decision.weights_sha256)
-    if found != expected:
+    weights = (final.weights.sha256, final.weights.plaintext_sha256)
+    if weights != (decision.ciphertext_sha256, decision.weights_sha256):
         raise IntegrityError(
-            f"{name} has weights with SHA-256 {' and, decrypted, '.join(found)}, but decision {decision.sequence} is "
-            f"about {' and '.join(expected)}",
+            f"{name} has weights with SHA-256 {' and '.join(weights)} (stored, decrypted), but decision "
+            f"{decision.sequence} is about {decision.ciphertext_sha256} and {decision.weights_sha256}",
             mend="restore the final's first version in S3, or roll back to one that is intact (DAG mnist_rollback)",
         )
     return final

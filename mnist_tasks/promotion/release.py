@@ -15,7 +15,7 @@ from mnist_tasks.metrics import Evaluation, evaluate
 from mnist_tasks.promotion import decisions
 from mnist_tasks.promotion.chain import Chain
 from mnist_tasks.promotion.decisions import NO_EVIDENCE, Champion, Decision, Evidence, Verdict
-from mnist_tasks.promotion.finals import read_final
+from mnist_tasks.promotion.finals import is_promotion, read_final
 from mnist_tasks.storage import Storage, parse, to_json
 
 _TRIES = 20
@@ -34,9 +34,9 @@ def read_champion(storage: Storage, layout: Layout) -> Champion | None:
 
 
 def find_settled(chain: Chain, slug: str) -> Decision | None:
-    """The decision of a run once all that follows from it is there; None before that.
+    """The decision of a run once all that follows from it is done; None before that.
 
-    That is the copy beside a promoted final, and a pointer that shows the decision's champion, or a later one.
+    That is: its copy lies beside its final, and `champion.json` shows it, or a later one.
 
     Raises:
         IntegrityError: the pointer or the chain of decisions is damaged.
@@ -44,20 +44,12 @@ def find_settled(chain: Chain, slug: str) -> Decision | None:
     decision = decisions.find_of_run(chain, slug)
     if decision is None:
         return None
-    return decision if _is_vouched_for(chain, decision) and _is_shown(chain, decision) else None
-
-
-def _is_vouched_for(chain: Chain, decision: Decision) -> bool:
-    if decision.kind != "promotion" or decision.final is None:
-        return True
-    return chain.storage.exists(chain.layout.final_decision(decision.final))
-
-
-def _is_shown(chain: Chain, decision: Decision) -> bool:
+    if is_promotion(decision) and not chain.storage.exists(chain.layout.final_decision(decision.final or "")):
+        return None
     if decision.champion is None:
-        return True
+        return decision
     shown = read_champion(chain.storage, chain.layout)
-    return shown is not None and shown.decision >= decision.champion.decision
+    return decision if shown and shown.decision >= decision.champion.decision else None
 
 
 def update_champion(chain: Chain) -> None:

@@ -70,11 +70,14 @@ class Statement(Frozen):
 
 
 def statement(decision: Decision, *, builder: str) -> Statement:
-    """The Statement of a decision: its subjects are the objects of the final, or of the rejected candidate."""
+    """The Statement of a decision: its subjects are the objects of the final, or of the rejected candidate.
+
+    `weights` is the ciphertext as it is stored, `weights.h5` what is in it.
+    """
     about = decision.final or decision.candidate or ""
     subjects = {
         "weights": decision.ciphertext_sha256,
-        "weights, decrypted": decision.weights_sha256,
+        "weights.h5": decision.weights_sha256,
         "manifest.json": decision.manifest_sha256,
     }
     dependencies = {"mnist.npz": decision.dataset_sha256}

@@ -5,6 +5,6 @@
 
 from mnist_tasks.signing.dsse import Envelope, open_envelope, seal
 from mnist_tasks.signing.keys import TrustedKeys
-from mnist_tasks.signing.kms import KmsSigner, Signer, trusted_by_kms
+from mnist_tasks.signing.kms import KmsSigner, Signer, trusted_keys
 
-__all__ = ["Envelope", "KmsSigner", "Signer", "TrustedKeys", "open_envelope", "seal", "trusted_by_kms"]
+__all__ = ["Envelope", "KmsSigner", "Signer", "TrustedKeys", "open_envelope", "seal", "trusted_keys"]

@@ -8,21 +8,18 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import textwrap
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, ParamValidationError
+from botocore.exceptions import BotoCoreError, ClientError
 
-from mnist_tasks.errors import ConfigurationError, MnistError, TemporaryError
+from mnist_tasks.kms import explained
 from mnist_tasks.signing.keys import TrustedKeys
 
 if TYPE_CHECKING:
     from mypy_boto3_kms import KMSClient
-
-_TEMPORARY: Final = {"KMSInternalException", "DependencyTimeoutException", "ThrottlingException", "Throttling"}
 
 
 class Signer(Protocol):
@@ -36,6 +33,21 @@ class Signer(Protocol):
     def sign(self, message: bytes) -> bytes:
         """An ECDSA signature (DER, on P-256) of the message's SHA-256."""
         ...
+
+
+def trusted_keys(client: KMSClient, key_ids: Sequence[str]) -> TrustedKeys:
+    """The public halves of KMS keys, for the one who signs: asked of KMS, he needs no file that could be exchanged.
+
+    Raises:
+        TemporaryError: KMS cannot answer now.
+        ConfigurationError: there is no such key, it is not one on P-256, or the role may not ask for it.
+    """
+    blocks = []
+    for key_id in key_ids:
+        with _explained(key_id):
+            der = client.get_public_key(KeyId=key_id)["PublicKey"]
+        blocks.append(b"-----BEGIN PUBLIC KEY-----\n%b\n-----END PUBLIC KEY-----\n" % base64.b64encode(der))
+    return TrustedKeys.from_pem(b"".join(blocks), source="KMS")
 
 
 @dataclass(frozen=True)
@@ -58,56 +70,15 @@ class KmsSigner:
             ConfigurationError: there is no such key, it cannot sign like this, or the role may not use it.
         """
         digest = hashlib.sha256(message).digest()
-        with _explained(self.client, self.identity):
-            answer = self.client.sign(
+        with _explained(self.identity):
+            return self.client.sign(
                 KeyId=self.identity, Message=digest, MessageType="DIGEST", SigningAlgorithm="ECDSA_SHA_256"
-            )
-        return answer["Signature"]
-
-
-def trusted_by_kms(client: KMSClient, arns: Iterable[str]) -> TrustedKeys:
-    """The public halves of KMS keys, for whom IAM tells which keys may be asked for: the one that promotes.
-
-    A file would be named by his environment, which whoever starts him can set.
-
-    Raises:
-        TemporaryError: KMS cannot answer now.
-        ConfigurationError: there is no such key, it does not sign, or the role may not ask for it.
-    """
-    blocks = []
-    for arn in arns:
-        with _explained(client, arn):
-            der = client.get_public_key(KeyId=arn)["PublicKey"]
-        lines = "\n".join(textwrap.wrap(base64.b64encode(der).decode(), 64))
-        blocks.append(f"-----BEGIN PUBLIC KEY-----\n{lines}\n-----END PUBLIC KEY-----\n")
-    return TrustedKeys.from_pem("".join(blocks).encode(), source="KMS")
+            )["Signature"]
 
 
 @contextmanager
-def _explained(client: KMSClient, arn: str) -> Iterator[None]:
+def _explained(key_id: str) -> Iterator[None]:
     try:
         yield
-    except ClientError as error:
-        raise _from_client_error(arn, error) from error
-    except (NoCredentialsError, ParamValidationError) as error:
-        raise _misconfigured(arn, str(error)) from error
-    except (BotoCoreError, OSError) as error:
-        raise TemporaryError(
-            f"KMS did not answer at {client.meta.endpoint_url} for {arn}: {error}", mend="run the step again"
-        ) from error
-
-
-def _from_client_error(arn: str, error: ClientError) -> MnistError:
-    code = error.response.get("Error", {}).get("Code", "")
-    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-    if status >= 500 or status == 429 or code in _TEMPORARY:
-        return TemporaryError(f"KMS could not sign with {arn} now: {error}", mend="run the step again")
-    return _misconfigured(arn, str(error))
-
-
-def _misconfigured(arn: str, why: str) -> ConfigurationError:
-    return ConfigurationError(
-        f"KMS does not sign with {arn}: {why}",
-        mend="MNIST_SIGNING_KEY has to be the output SigningKey of infra/mnist.yaml, and the role that promotes "
-        "has to be allowed kms:Sign and kms:GetPublicKey on it",
-    )
+    except (ClientError, BotoCoreError, OSError) as error:
+        raise explained(key_id, error) from error

@@ -47,7 +47,7 @@ def engine() -> str:
 @pytest.fixture(scope="session")
 def built(engine: str) -> dict[str, str]:
     """Every image of the project, built from this checkout; its id by its name."""
-    assert images.main() == 0
+    assert images.main([]) == 0
     docker("build", "--quiet", "--tag", TEST_IMAGE, "-", input=_TEST_DOCKERFILE)
     return {name: docker("image", "inspect", "--format", "{{.Id}}", name).stdout.strip() for name in images.TARGETS}
 

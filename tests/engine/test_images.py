@@ -53,7 +53,7 @@ def test_a_command_and_an_environment_change_nothing_of_what_is_run(image: str) 
 
 def test_sigterm_reaches_the_first_process_which_ends_with_143(figures: dict[str, Any]) -> None:
     job = {
-        "BUCKET": "b", "CHECKPOINTS_PREFIX": "checkpoints", "RUN": "a-run-1", "SEED": "1", "EPOCHS": "1",
+        "BUCKET": "a-bucket", "CHECKPOINTS_PREFIX": "checkpoints", "RUN": "a-run-1", "SEED": "1", "EPOCHS": "1",
         "CANDIDATE": "mnist_model_20261124_020005", "DATASET_SHA256": "0" * 64, "BATCH_SIZE": "32",
         "LEARNING_RATE": "0.001", "VALIDATION_IMAGES": "6000",
     }  # fmt: skip
@@ -75,8 +75,8 @@ def test_sigterm_reaches_the_first_process_which_ends_with_143(figures: dict[str
 def wait_for_connection(name: str) -> None:
     """Until the container has a socket: its handlers are in place by then."""
     deadline = time.monotonic() + 60
-    code = "print(sum(len(open(f'/proc/1/net/{t}').readlines()) - 1 for t in ('tcp', 'tcp6')))"
-    while docker("exec", name, "/opt/mnist/bin/python", "-I", "-c", code, check=False).stdout.strip() in {"", "0"}:
+    code = "print(sum(len(open(f'/proc/1/net/{t}').readlines()) - 1 for t in ('tcp', 'tcp6')) > 0)"
+    while docker("exec", name, "/opt/mnist/bin/python", "-I", "-c", code, check=False).stdout.strip() != "True":
         assert time.monotonic() < deadline, docker("logs", name).stderr
         time.sleep(0.2)
 

@@ -1,7 +1,8 @@
 """The one-machine cloud with a real engine passes the tests of the one whose containers are processes.
 
 They are the same functions, with other fixtures. Left out is what looks at a process or at a file of this machine,
-which a container shares with nobody; its place is taken by the tests below.
+which a container shares with nobody, and what kills itself, which a container's first process cannot do; the tests
+below take their place.
 """
 
 from __future__ import annotations
@@ -24,7 +25,6 @@ from tests.integration.test_localcloud_client_token import (  # noqa: F401
 from tests.integration.test_localcloud_ecs import (  # noqa: F401
     test_a_burst_of_tasks_all_start_and_no_line_is_lost,
     test_a_command_that_does_not_exist_fails_with_a_message_that_names_it,
-    test_a_process_that_a_signal_ends_reports_128_plus_its_number,
     test_a_task_runs_under_its_roles_credentials,
     test_a_task_without_a_role_has_no_credentials_at_all,
     test_an_unknown_image_fails_with_a_message_that_names_it,

@@ -70,6 +70,12 @@ def workers(cloud: localcloud.Cloud, tmp_path_factory: pytest.TempPathFactory) -
 
 
 @pytest.fixture
+def chain(storage: Storage, chain_of: Chains) -> Chain:
+    """The decisions of the test's own bucket."""
+    return chain_of(storage)
+
+
+@pytest.fixture
 def storage(aws: Clients) -> Storage:
     """A bucket of the test's own."""
     bucket = f"test-{uuid.uuid4().hex}"

@@ -12,6 +12,7 @@ import pytest
 from mnist_tasks import attempts
 from mnist_tasks.attempts import Attempt
 from mnist_tasks.cost import Prices
+from mnist_tasks.encryption import Encryption
 from mnist_tasks.errors import TemporaryError
 from mnist_tasks.layout import Layout, candidate_name, run_slug
 from mnist_tasks.page import data
@@ -115,9 +116,9 @@ def test_a_runs_page_costs_the_same_however_many_there_were_and_reads_no_weights
     assert not [key for _, key in counting.client.calls if "weights" in key or "datasets/" in key]
 
 
-def test_a_run_that_trains_is_read_candidate_by_candidate(storage: Storage) -> None:
+def test_a_run_that_trains_is_read_candidate_by_candidate(storage: Storage, encryption: Encryption) -> None:
     plan = plan_run(storage, LAYOUT, "tonight", candidates=3, dataset_sha256="a" * 64, now=NOW)
-    commit_anything(storage, plan.jobs[0])
+    commit_anything(storage, encryption, plan.jobs[0])
     view = data.read_run(place_of(storage), AirflowRun("mnist_training", "tonight", "running"), NOW)
 
     assert view.stage == "training"

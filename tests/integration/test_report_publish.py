@@ -37,8 +37,8 @@ PLOTS = {"accuracy", "loss", "recall", "confusion", "mistakes", "calibration"}
 @pytest.fixture(scope="module")
 def nights(
     aws: Callable[[str], Any],
-    encryption: Encryption,
     chain_of: Callable[[Storage], Chain],
+    encryption: Encryption,
     mnist: Dataset,
     mnist_file: bytes,
 ) -> Chain:

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 import localcloud
+from mnist_tasks import attempts
 from mnist_tasks.config import TrainingJob
 from mnist_tasks.encryption import Encryption
 from mnist_tasks.layout import Layout
@@ -360,3 +361,27 @@ def test_progress_is_in_the_task_state_while_the_container_runs(step: Step) -> N
     assert "val_accuracy 97.12%" in eventually(lambda: attempt.state.get("progress"))
     step.end(commit=True)
     process.join()
+
+
+def test_what_each_of_its_tasks_took_is_kept_beside_the_run(step: Step) -> None:
+    """One that was stopped, and the one that came after it: ECS forgets both within the hour."""
+    process = step.attempt().start()
+    step.await_container()
+    step.end(143)
+    process.join()
+    (step.folder / "exit").unlink()
+    (step.folder / "started").unlink()
+    process = step.attempt(number=2).start()
+    step.await_container()
+    step.end(commit=True)
+    process.join()
+
+    kept = attempts.read_all(step.storage, Layout(), step.job.run)
+
+    assert [(one.job, one.generation, one.exit_code) for one in kept] == [
+        (step.job.candidate, 1, 143),
+        (step.job.candidate, 2, 0),
+    ]
+    for one, task in zip(kept, step.tasks(), strict=True):
+        assert one.stopped is not None
+        assert one.started < one.stopped == task["stoppedAt"]

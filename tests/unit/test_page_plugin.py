@@ -46,7 +46,7 @@ def test_every_plugin_loads(loaded):
     assert loaded["errors"] == {}
 
 
-@pytest.mark.parametrize("module", ["fastapi", "starlette", "jinja2", "mnist_page_routes", "mnist_tasks.page"])
+@pytest.mark.parametrize("module", ["fastapi", "starlette", "mnist_page_routes", "mnist_tasks.page"])
 def test_the_page_is_made_when_it_is_asked_for_and_not_before(loaded, module):
     assert [name for name in loaded["modules"] if name == module or name.startswith(f"{module}.")] == []
 

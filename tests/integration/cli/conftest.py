@@ -20,7 +20,7 @@ from tests.deployment import Deployment, decide_nights
 def empty(cloud: localcloud.Cloud, encryption: Encryption, aws: Callable[[str], Any]) -> Deployment:
     """Nothing has happened yet."""
     storage = _bucket(aws)
-    names = ("AWS_", "MNIST_SIGNING_KEYS", "MNIST_CHECKPOINT_KEY", "MNIST_FINAL_KEY")
+    names = ("AWS_", "MNIST_CHECKPOINT_KEY", "MNIST_FINAL_KEY", "MNIST_SIGNING_KEYS")
     keys = {name: value for name, value in cloud.environment.items() if name.startswith(names)}
     return Deployment(storage, encryption, keys | {"MNIST_BUCKET": storage.bucket})
 

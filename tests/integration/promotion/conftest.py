@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
@@ -105,8 +105,7 @@ class World:
 
 @pytest.fixture
 def world(
-    storage: Storage,
-    chain_of: Callable[[Storage], Chain],
+    chain: Chain,
     encryption: Encryption,
     mnist: Dataset,
     models: MappingProxyType[str, Weights],
@@ -126,7 +125,7 @@ def world(
         monkeypatch.setattr(step, "load", load)
     for user in (promote, release, candidates):
         monkeypatch.setattr(user, "predict", _remembered)
-    return World(chain_of(storage), encryption, mnist, models)
+    return World(chain, encryption, mnist, models)
 
 
 _answers: dict[tuple[bytes, int], Any] = {}

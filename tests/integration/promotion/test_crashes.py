@@ -24,7 +24,7 @@ HASH = re.compile(rb"\b[0-9a-f]{64}\b")
 
 
 def timeless(world: Any) -> dict[str, bytes]:
-    """What the bucket holds, without ciphers, signatures and times; the hash of an object is read as its key."""
+    """What the bucket holds, decrypted, without signatures and times; an object's hash is read as the object's key."""
     stored = contents(world.storage)
     names = {sha256_of(body).encode(): key.encode() for key, body in stored.items()}
 

@@ -208,7 +208,7 @@ def test_a_champion_whose_weights_were_exchanged_is_noticed(world: Any) -> None:
 
 
 def test_a_champion_whose_manifest_was_exchanged_too_is_noticed(world: Any) -> None:
-    """By somebody who may use the key of finals: the chain knows the hash of what it released."""
+    """By somebody who may use the key of finals: the record carries the hash of the manifest that it released."""
     first = world.night(1, "fair")
     plan, _ = world.train(2, "good")
     binding = Binding(world.storage.bucket, LAYOUT.weights(first.final), first.run, first.candidate, "final")

@@ -1,0 +1,1 @@
+"""From this checkout to an AWS account: `make deploy`."""
