@@ -57,7 +57,7 @@ sweep: .environment-dev ## strike every call of every step and compare what is l
 soak: .environment-dev ## a year of nights: does anything grow? (an hour); stopped, it goes on where it was
 	@$(RUN) -m tests.soak $(ARGS)
 
-permissions: .environment ## do the roles' permissions fit exactly? Records a run of everything and holds it against the template (3 minutes)
+permissions: .environment ## do the roles' permissions fit exactly? Records a run of everything and holds it against the template (several minutes)
 	@$(RUN) -m tools.permissions
 
 pictures: .environment-dev ## photographs of page, report and mail for the README, from real runs (3 minutes)
