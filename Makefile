@@ -1,6 +1,6 @@
 # One place for everything that people and CI run. `make help` lists it.
 .DEFAULT_GOAL := help
-.PHONY: help run up down test test-engine long lint lock bench deploy sbom seeds sweep soak pictures images compose-up compose-down clean
+.PHONY: help run up down test test-engine long lint lock bench deploy sbom seeds sweep soak permissions pictures images compose-up compose-down clean
 
 PYTHON ?= python3
 RUN = .venv/bin/python
@@ -56,6 +56,9 @@ sweep: .environment-dev ## strike every call of every step and compare what is l
 
 soak: .environment-dev ## a year of nights: does anything grow? (an hour); stopped, it goes on where it was
 	@$(RUN) -m tests.soak $(ARGS)
+
+permissions: .environment ## do the roles' permissions fit exactly? Records a run of everything and holds it against the template (several minutes)
+	@$(RUN) -m tools.permissions
 
 pictures: .environment-dev ## photographs of page, report and mail for the README, from real runs (3 minutes)
 	@$(RUN) -m tools.pictures

@@ -106,6 +106,11 @@ class Home:
         return self.root / "tasks"
 
     @property
+    def calls(self) -> Path:
+        """What was asked of AWS, as far as that is recorded."""
+        return self.root / "calls.jsonl"
+
+    @property
     def emulator(self) -> Path:
         """The emulator's state and the objects of S3."""
         return self.root / "ministack"

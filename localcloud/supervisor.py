@@ -26,6 +26,7 @@ from localcloud import emulator, mail, ports
 from localcloud.aws import ACCOUNT, REGION, client_factory
 from localcloud.errors import LocalCloudError
 from localcloud.front import credentials
+from localcloud.front.calls import Calls
 from localcloud.front.ecs import Ecs
 from localcloud.front.emulator import EmulatorEcs
 from localcloud.front.http import Answer, Head
@@ -88,7 +89,7 @@ def _start(home: Home, configuration: dict[str, Any], parts: contextlib.ExitStac
     _start_mail(home, chosen, listening.address, parts)
     ledger = Ledger(home.tasks)
     engine, socket = _start_runtime(home, chosen, configuration, ledger, parts)
-    _start_front(home, chosen, engine, ledger, parts, address=listening.address)
+    _start_front(home, chosen, engine, ledger, parts, surroundings=surroundings)
     process = emulator.start(home, chosen, socket)
     parts.callback(_end_emulator, process)
     # Containers go before the emulator, so that their last words and their exit codes still find it.
@@ -160,7 +161,13 @@ def _runner(home: Home, configuration: dict[str, Any], surroundings: Surrounding
 
 
 def _start_front(
-    home: Home, chosen: Ports, engine: Engine, ledger: Ledger, parts: contextlib.ExitStack, *, address: str
+    home: Home,
+    chosen: Ports,
+    engine: Engine,
+    ledger: Ledger,
+    parts: contextlib.ExitStack,
+    *,
+    surroundings: Surroundings,
 ) -> None:
     ecs = Ecs(EmulatorEcs(chosen.emulator), ledger, lambda arn: engine.runs(TASK_LABEL, arn))
     clients = client_factory(f"http://127.0.0.1:{chosen.emulator}")
@@ -171,7 +178,8 @@ def _start_front(
             return lambda _body: roles.answer(head)
         return ecs.pick(head)
 
-    front = Front((address, chosen.aws), chosen.emulator, pick)
+    note = Calls(home.calls, roles.role_of).note if surroundings.recording else None
+    front = Front((surroundings.listening.address, chosen.aws), chosen.emulator, pick, note)
     threading.Thread(target=front.serve_forever, name="front", daemon=True).start()
     parts.callback(front.server_close)
     parts.callback(front.shutdown)

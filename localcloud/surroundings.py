@@ -38,16 +38,20 @@ class DockerEngine:
 
 @dataclass(frozen=True)
 class Surroundings:
-    """All of it; a cloud that runs in others is started anew."""
+    """All of it; a cloud that runs in others is started anew.
+
+    With `recording`, every request of a role is noted in `calls.jsonl` of the home (`localcloud.front.calls`).
+    """
 
     listening: Listening = Listening()
     engine: DockerEngine | None = None
+    recording: bool = False
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Surroundings:
         """The inverse of `to_dict`."""
         engine = data["engine"]
-        return cls(Listening(**data["listening"]), DockerEngine(**engine) if engine else None)
+        return cls(Listening(**data["listening"]), DockerEngine(**engine) if engine else None, data["recording"])
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""

@@ -54,6 +54,7 @@ class Credentials:
         self._secret = secret
         self._lock = threading.Lock()
         self._kept: dict[str, dict[str, Any]] = {}
+        self._roles: dict[str, str] = {}
         self._sts: Any = None
 
     def answer(self, head: Head) -> Answer:
@@ -75,8 +76,13 @@ class Credentials:
             },
         )
 
+    def role_of(self, access_key_id: str) -> str:
+        """The name of the role that these keys were handed out for; empty for other keys."""
+        return self._roles.get(access_key_id, "")
+
     def _assume(self, role: str, session: str) -> dict[str, Any]:
         self._sts = self._sts or self._client("sts")
         arn = f"arn:aws:iam::{self._account}:role/{role}"
         keys: dict[str, Any] = self._sts.assume_role(RoleArn=arn, RoleSessionName=session)["Credentials"]
+        self._roles[keys["AccessKeyId"]] = role
         return keys

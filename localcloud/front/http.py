@@ -29,6 +29,11 @@ class Head:
     headers: Mapping[str, str]
 
     @property
+    def is_json(self) -> bool:
+        """Whether the body is an AWS request in JSON, and nobody's object."""
+        return self.headers.get("content-type", "").startswith("application/x-amz-json")
+
+    @property
     def expects_continue(self) -> bool:
         """Whether the client waits for `100 Continue` before it sends the body."""
         return self.headers.get("expect", "").lower() == "100-continue"

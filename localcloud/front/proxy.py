@@ -21,20 +21,26 @@ _log = logging.getLogger(__name__)
 
 # What answers a request by its body in the emulator's place, or None.
 Picker = Callable[[Head], Callable[[bytes], Answer] | None]
+# Is told each request, with its body if that is JSON.
+Note = Callable[[Head, bytes], None]
 
 
 class Front(socketserver.ThreadingMixIn, socketserver.TCPServer):
-    """Listens from the beginning; `serve_forever` answers. `pick` chooses what the emulator never sees."""
+    """Listens from the beginning; `serve_forever` answers.
+
+    `pick` chooses what the emulator never sees; `note` is told all.
+    """
 
     allow_reuse_address = True
     daemon_threads = True
     block_on_close = False
     request_queue_size = 128
 
-    def __init__(self, address: tuple[str, int], emulator_port: int, pick: Picker) -> None:
+    def __init__(self, address: tuple[str, int], emulator_port: int, pick: Picker, note: Note | None = None) -> None:
         super().__init__(address, _Connection)
         self.emulator_port = emulator_port
         self.pick = pick
+        self.note = note
 
 
 class _Connection(socketserver.BaseRequestHandler):
@@ -68,14 +74,23 @@ class _Connection(socketserver.BaseRequestHandler):
             self._upstream.detach()
             self._upstream = None
         body = read_body(head, stream, self.request.sendall)
+        self._note(head, body)
         self.request.sendall(respond(body).encode())
 
     def _hand_on(self, head: Head, stream: BufferedReader) -> None:
         if self._upstream is None:
             self._upstream = _Upstream(self.server.emulator_port, self.request)
         self._upstream.send(head.raw)
+        kept = bytearray()
         for piece in body_of(head, stream):
             self._upstream.send(piece)
+            if self.server.note and head.is_json:
+                kept += piece
+        self._note(head, bytes(kept))
+
+    def _note(self, head: Head, body: bytes) -> None:
+        if self.server.note:
+            self.server.note(head, body)
 
 
 class _Upstream:

@@ -127,10 +127,10 @@ def second(pipeline, keys_after_first):
 
 
 def weights_of(pipeline, outcome):
-    """The hashes of a run's candidates' weights, in the order of its plan."""
+    """The hashes of what a run's candidates' weights decrypt to, in the order of its plan."""
     jobs = pipeline.storage.get(f"runs/{outcome.slug}/plan.json").json()["jobs"]
     manifests = [pipeline.storage.get(f"checkpoints/{job['candidate']}/manifest.json").json() for job in jobs]
-    return [manifest["weights"]["sha256"] for manifest in manifests]
+    return [manifest["weights"]["plaintext_sha256"] for manifest in manifests]
 
 
 def test_a_later_run_makes_new_candidates_a_new_final_and_a_new_decision(pipeline, keys_after_first, second):

@@ -25,6 +25,13 @@ def fresh_bucket(pipeline):
 
 
 @pytest.fixture
+def root(pipeline):
+    """The account's own keys: the worker's role knows the deployment's bucket only."""
+    names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+    return {name: pipeline.laptop.cloud.environment[name] for name in names}
+
+
+@pytest.fixture
 def keys_of(pipeline):
     def keys(bucket):
         return [entry["Key"] for entry in pipeline.client("s3").list_objects_v2(Bucket=bucket).get("Contents", [])]
@@ -75,8 +82,9 @@ def test_a_missing_bucket_is_named_with_the_way_to_make_it(pipeline):
     assert "infra/mnist.yaml" in text
 
 
-def test_without_network_and_index_the_error_lists_what_was_tried(pipeline, fresh_bucket, keys_of, closed_port):
+def test_without_network_and_index_the_error_lists_what_was_tried(pipeline, fresh_bucket, root, keys_of, closed_port):
     outcome = pipeline.run(
+        **root,
         MNIST_BUCKET=fresh_bucket,
         MNIST_DATASET_URL=f"http://127.0.0.1:{closed_port}/mnist.npz",
         PIP_NO_INDEX="1",
@@ -91,25 +99,26 @@ def test_without_network_and_index_the_error_lists_what_was_tried(pipeline, fres
     assert keys_of(fresh_bucket) == []
 
 
-def test_a_data_set_with_another_hash_is_refused_and_not_stored(pipeline, fresh_bucket, keys_of, tmp_path):
+def test_a_data_set_with_another_hash_is_refused_and_not_stored(pipeline, fresh_bucket, root, keys_of, tmp_path):
     other = tmp_path / "mnist.npz"
     other.write_bytes(b"not the data set")
 
     outcome = pipeline.run(
-        MNIST_BUCKET=fresh_bucket, MNIST_DATASET_URL=other.as_uri(), PIP_NO_INDEX="1", PIP_FIND_LINKS=""
+        **root, MNIST_BUCKET=fresh_bucket, MNIST_DATASET_URL=other.as_uri(), PIP_NO_INDEX="1", PIP_FIND_LINKS=""
     )
 
     assert_failed_at(outcome, "download")
     _, text = failure_mail(pipeline, outcome)
     assert "731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d1" in text
+    assert other.as_uri() in text
     assert keys_of(fresh_bucket) == []
 
 
-def test_a_data_set_that_was_changed_in_the_bucket_stops_at_validation(pipeline, fresh_bucket):
+def test_a_data_set_that_was_changed_in_the_bucket_stops_at_validation(pipeline, fresh_bucket, root):
     key = LAYOUT.dataset(REBUILT_FILE.sha256)
     pipeline.client("s3").put_object(Bucket=fresh_bucket, Key=key, Body=b"changed")
 
-    outcome = pipeline.run(SHORT, MNIST_BUCKET=fresh_bucket)
+    outcome = pipeline.run(SHORT, **root, MNIST_BUCKET=fresh_bucket)
 
     assert_failed_at(outcome, "validate")
     mail, text = failure_mail(pipeline, outcome)

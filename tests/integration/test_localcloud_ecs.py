@@ -221,7 +221,7 @@ def test_the_trainers_task_definition_runs_the_trainers_module(tasks: Tasks, clo
     assert (
         trainer["logConfiguration"]["options"]["awslogs-stream-prefix"] == cloud.environment["MNIST_LOG_STREAM_PREFIX"]
     )
-    assert localcloud.default_images()[trainer["image"]].entrypoint[-2:] == ("-m", "mnist_tasks.training")
+    assert "run_module('mnist_tasks.training'" in localcloud.default_images()[trainer["image"]].entrypoint[-1]
 
 
 def test_tasks_end_with_the_cloud(tmp_path: Path, connect: Callable[[localcloud.Cloud], Any]) -> None:

@@ -16,6 +16,8 @@ OPERATIONS = {
     "airflow.SetTaskState",
     "ecs.DescribeTasks",
     "ecs.RunTask",
+    "kms.Decrypt",
+    "kms.GenerateDataKey",
     "kms.GetPublicKey",
     "kms.Sign",
     "logs.GetLogEvents",

@@ -105,7 +105,7 @@ def test_training_needs_no_disk(new_training: Callable[..., Training]) -> None:
     changes = {
         "image": "python:3.11-slim",
         "command": ["python", "-c", NO_DISK],
-        "environment": [{"name": name, "value": value} for name, value in variables.items()],
+        "environment": container["environment"] + [{"name": name, "value": v} for name, v in variables.items()],
     }
     training.ecs.register_task_definition(
         family="no-disk",

@@ -36,13 +36,13 @@ def test_an_epoch_on_the_real_data_is_committed_with_figures_that_can_be_recompu
     assert manifest.memory is not None
     assert manifest.memory.images_mb == pytest.approx(47.04)
     assert manifest.memory.images_as_float32_mb == pytest.approx(188.16)
-    assert 100 < manifest.memory.peak_mb < 560
+    assert 100 < manifest.memory.peak_mb < 650
     assert manifest.validation_accuracy > 0.93
     history = checkpoints.load_history(storage, manifest)
     assert_progress_is_told(storage, job, history, out)
     assert history.epochs[0].validation_accuracy == manifest.validation_accuracy
     assert 0 < history.epochs[0].seconds <= history.seconds
-    assert history.peak_memory_mb < 560
+    assert history.peak_memory_mb < 650
 
     weights = inference.read_weights(checkpoints.load_weights(storage, encryption, manifest))
     positions = split(mnist, job.validation_images).validation

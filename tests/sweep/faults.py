@@ -225,8 +225,9 @@ def _interrupt(server: Any, kind: str) -> Any:
 
 
 def _about(service: str, request: dict[str, Any]) -> str:
-    """The key, without what is a run's own in it."""
+    """The key, without what is a run's or a try's own in it."""
     if service != "s3":
         return ""
     key = re.sub(r"mnist_model_\d{8}_\d{6}", "mnist_model_*", str(request["url_path"]).lstrip("/"))
+    key = re.sub(r"(?<=/)\d+\.json$", "*.json", key) if "/attempts/" in key else key
     return re.sub(r"^runs/(?!names/)[^/]+/", "runs/*/", re.sub(r"[0-9a-f]{64}", "*", key))

@@ -27,6 +27,7 @@ DIFFERENT = {
     "WorkerRole: StartTasks",
     "WorkerRole: WatchAndStopTasks",
     "WorkerRole: FindTasks",
+    "WorkerRole: ReadLogs",
     "TrainerRole: EncryptCandidates",
     "PromoterRole: DecryptCandidates",
     "PromoterRole: EncryptFinals",
