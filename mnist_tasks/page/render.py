@@ -24,6 +24,7 @@ from mnist_tasks.storage import sha256_of
 
 if TYPE_CHECKING:
     from jinja2 import Environment
+    from markupsafe import Markup
 
 _TEMPLATES = Path(__file__).parent.parent / "templates"
 END = "</body>\n</html>\n"
@@ -54,12 +55,20 @@ def version() -> str:
 def _templates() -> Environment:
     environment = templates().overlay()
     environment.filters = environment.filters | {
+        "breakable": _breakable,
         "mover": texts.mover,
         "run_link": run_link,
         "story": texts.story,
         "sure": texts.sure,
     }
     return environment
+
+
+def _breakable(name: str) -> Markup:
+    """A name of parts, so that a narrow line ends between two of them."""
+    from markupsafe import Markup, escape
+
+    return Markup("_<wbr>").join(escape(part) for part in name.split("_"))
 
 
 def run_link(run: AirflowRun) -> str:
