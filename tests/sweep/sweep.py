@@ -26,7 +26,6 @@ from tests.sweep.scenes import Scene
 from tests.sweep.traces import GOOD, Names, Trace, Verdict, compare, trace
 from tests.sweep.world import Account, Snapshot, settled
 
-
 # More than a step has tries: each of them may start the task of another generation, and no two points may share one,
 # or ECS would answer with the task of the point before.
 _GENERATIONS = 10
