@@ -90,7 +90,9 @@ class EcsWorkOperator(ResumableJobMixin, EcsRunTaskOperator):
         if result is not None:
             self.log.info("%s is done already", self.work.job.name)
         else:
-            result = self.execute_resumable(context)
+            self.execute_resumable(context)
+            # Not what that returns: nothing, where it has waited for the task of an earlier try.
+            result = self.work.result() or {}
         self.work.clean_up()
         return dict(result)
 
@@ -141,9 +143,8 @@ class EcsWorkOperator(ResumableJobMixin, EcsRunTaskOperator):
             raise TemporaryError(f"ECS no longer knows the task {self.arn}", mend="Airflow starts another one")
         raise ecs.failure_of(task, self.container_name or "", missing=self.work.missing, log=lines)
 
-    def get_job_result(self, external_id: Any, context: Any) -> Any:  # noqa: ARG002
-        """What the work has brought about, read from S3."""
-        return self.work.result()
+    def get_job_result(self, external_id: Any, context: Any) -> None:
+        """Results are read from S3."""
 
     def on_kill(self) -> None:
         """Stop the task: the run was marked failed, cleared or timed out, or the worker shuts down."""

@@ -26,6 +26,10 @@ from tests.sweep.scenes import Scene
 from tests.sweep.traces import GOOD, Names, Trace, Verdict, compare, trace
 from tests.sweep.world import Account, Snapshot, settled
 
+# More than a step has tries: each of them may start the task of another generation, and no two points may share one,
+# or ECS would answer with the task of the point before.
+_GENERATIONS = 10
+
 
 @dataclass(frozen=True)
 class Result:
@@ -108,7 +112,7 @@ class Stage:
         slug = run_slug(run.dag_id, run.run_id)
         container.leave(self.containers, point.fault if point and point.process == CONTAINER else None, scene.moment)
         if scene.on_ecs:
-            tries.pretend_refused(folder, generation=self.runs)
+            tries.pretend_refused(folder, generation=_GENERATIONS * self.runs)
         known = {task["taskArn"] for task in self.account.tasks(slug)} if scene.on_ecs else set()
         fault = point.fault if point and point.process == WORKER else None
         ended = tries.run(scene.step(endings, run), scene.moment, folder, fault)

@@ -21,9 +21,9 @@ from typing import Any
 import boto3
 
 from mnist_tasks.config import Settings, TrainingJob
+from mnist_tasks.cost import Prices
 from mnist_tasks.layout import Layout, run_slug
 from mnist_tasks.page import data
-from mnist_tasks.page.cost import Prices
 from mnist_tasks.promotion.chain import Chain
 from mnist_tasks.promotion.release import read_champion
 from mnist_tasks.signing import TrustedKeys
