@@ -1,6 +1,6 @@
 """A real Docker engine: the one that `docker` talks to. Without one, these tests say so and are skipped.
 
-With MNIST_REQUIRE_ENGINE=1, as CI sets it, they fail instead. Everything here runs in one worker, one after another:
+With MNIST_REQUIRE_ENGINE=1 they fail instead. Everything here runs in one worker, one after another:
 the images and the stack are there once.
 """
 

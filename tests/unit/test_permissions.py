@@ -1,4 +1,4 @@
-"""`make permissions`: how requests are read, what they need, and what is made of it. The scenes run in `.ci/run`."""
+"""`make permissions`: how requests are read, what they need, and what is made of it."""
 
 from __future__ import annotations
 
