@@ -24,6 +24,7 @@ from mnist_tasks.config import RunConfig, Settings
 from mnist_tasks.encryption import Encryption
 from mnist_tasks.history import Epoch, History
 from mnist_tasks.layout import Layout, candidate_name
+from mnist_tasks.mnist import MNIST
 from mnist_tasks.plan import make_plan, pick_best
 from mnist_tasks.storage import Storage, to_json
 
@@ -69,7 +70,7 @@ def _storage(home: Path) -> Iterator[tuple[Storage, Encryption, Layout]]:
         settings = Settings.from_environment(cloud.environment)
         storage = Storage(boto3.client("s3", **cloud.client_arguments), settings.bucket)
         encryption = Encryption(boto3.client("kms", **cloud.client_arguments), settings.checkpoint_key)
-        yield storage, encryption, Layout(settings.checkpoints_prefix)
+        yield storage, encryption, Layout(MNIST, settings.checkpoints_prefix)
     finally:
         localcloud.down(home)
 
@@ -90,7 +91,7 @@ def _run(storage: Storage, encryption: Encryption, layout: Layout) -> list[Manif
 
 def _like(manifest: Manifest, number: int) -> Manifest:
     """The manifest of another checkpoint: of an earlier night, one a minute."""
-    name, layout = candidate_name(_NIGHT - timedelta(minutes=number)), Layout()
+    name, layout = candidate_name(_NIGHT - timedelta(minutes=number)), Layout(MNIST)
     job = manifest.job.model_copy(update={"candidate": name, "run": "another-night"})
     weights, metrics = (
         stored.model_copy(update={"key": key})

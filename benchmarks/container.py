@@ -26,6 +26,7 @@ from mnist_tasks import checkpoints
 from mnist_tasks.config import RunConfig, Settings, TrainingJob
 from mnist_tasks.dataset import REBUILT_FILE
 from mnist_tasks.layout import Layout
+from mnist_tasks.mnist import MNIST
 from mnist_tasks.plan import make_plan
 from mnist_tasks.storage import Storage
 
@@ -105,7 +106,7 @@ def plan_jobs(cloud: localcloud.Cloud, rounds: int, epochs: int) -> tuple[Storag
     """A candidate for each round, as a run of the pipeline plans them; the data set is in the bucket."""
     settings = Settings.from_environment(cloud.environment)
     client = boto3.client("s3", **cloud.client_arguments)
-    storage, layout = Storage(client, settings.bucket), Layout(settings.checkpoints_prefix)
+    storage, layout = Storage(client, settings.bucket), Layout(MNIST, settings.checkpoints_prefix)
     storage.put(layout.dataset(REBUILT_FILE.sha256), mnist_file().read_bytes())
     plan = make_plan(
         storage,

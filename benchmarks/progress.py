@@ -63,6 +63,7 @@ def _trainings(say: Callable[[str], None]) -> Mapping[str, Callable[[], Any]]:
     from mnist_tasks.config import TrainingJob
     from mnist_tasks.encryption import Encryption
     from mnist_tasks.layout import Layout
+    from mnist_tasks.mnist import MNIST
     from mnist_tasks.storage import Storage
     from mnist_tasks.training.examples import Examples
     from mnist_tasks.training.loop import train
@@ -72,7 +73,7 @@ def _trainings(say: Callable[[str], None]) -> Mapping[str, Callable[[], Any]]:
     from mnist_tasks.training.weights import initial_weights
 
     job = TrainingJob.from_environment(os.environ)
-    storage, layout = Storage(boto3.client("s3"), job.bucket), Layout(job.checkpoints_prefix)
+    storage, layout = Storage(boto3.client("s3"), job.bucket), Layout(MNIST, job.checkpoints_prefix)
     encryption = Encryption(boto3.client("kms"), checkpoint_key=os.environ["MNIST_CHECKPOINT_KEY"])
     loaded = dataset.load(storage, layout, job.dataset_sha256)
     split = dataset.split(loaded, job.validation_images)
@@ -80,7 +81,7 @@ def _trainings(say: Callable[[str], None]) -> Mapping[str, Callable[[], Any]]:
 
     def run(**told: Any) -> None:
         train(
-            initial_weights(job.seed),
+            initial_weights(MNIST, job.seed),
             training,
             validation,
             epochs=job.epochs,

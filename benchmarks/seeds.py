@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from benchmarks.data import mnist_file
 from benchmarks.measure import ROOT
 from mnist_tasks.dataset import Dataset, read_npz, split
+from mnist_tasks.mnist import MNIST
 from mnist_tasks.training.examples import Examples
 
 EPOCHS = 10
@@ -91,7 +92,7 @@ def _missing(accuracies: dict[str, dict[str, float]], seeds: int) -> Iterator[tu
     todo = [(seed, name) for seed in range(seeds) for name in ("ours", "keras") if str(seed) not in accuracies[name]]
     if not todo:
         return
-    methods = _methods(read_npz(mnist_file().read_bytes()))
+    methods = _methods(read_npz(mnist_file().read_bytes(), MNIST.shapes))
     for seed, name in todo:
         yield seed, name, methods[name]
 
@@ -108,7 +109,7 @@ def _methods(mnist: Dataset) -> dict[str, Callable[[int], float]]:
     def ours(seed: int) -> float:
         model = build_model(seed)
         best, _ = train(
-            initial_weights(seed),
+            initial_weights(MNIST, seed),
             training,
             validation,
             epochs=EPOCHS,

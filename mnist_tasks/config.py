@@ -26,7 +26,10 @@ LearningRate = Annotated[float, Field(gt=0, le=1)]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 # Never an alias: mnist_tasks.encryption says why. Empty: there is none.
 KeyArn = Annotated[str, StringConstraints(pattern=r"^(arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:key/[A-Za-z0-9-]{1,64})?$")]
-FinalName = Annotated[str, StringConstraints(pattern=r"^mnist_model_\d{8}_\d{6}_final$")]
+# Part of DAG ids, S3 keys, names of checkpoints and of environment variables.
+ClassifierName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,30}$")]
+CandidateName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,30}_model_\d{8}_\d{6}$")]
+FinalName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,30}_model_\d{8}_\d{6}_final$")]
 # No control characters: it becomes part of an environment, a log and a mail.
 Reason = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]+$", min_length=10, max_length=500)]
 BucketName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")]
@@ -90,16 +93,9 @@ class Settings(Frozen):
     poll_seconds: float = Field(6, ge=0.1, le=60, description="seconds between two looks at a running ECS task")
     retry_seconds: int = Field(30, ge=1, le=600, description="seconds before the first retry of a step; then doubled")
     mail_from: EmailAddress = Field("mnist@example.com", description="sender of the report")
-    mail_to: tuple[EmailAddress, ...] = Field(("ml-team@example.com",), description="who gets the report by default")
-    dataset_url: str = Field(
-        "https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz",
-        pattern=r"^(https?|file)://",
-        description="where the data set is downloaded from",
-    )
     airflow_url: str = Field(
         "", pattern=r"^(https?://[^\s<>\"]+)?$", description="address of the Airflow UI, for links"
     )
-    schedule: str = Field("0 2 * * *", description="nightly schedule (cron, UTC)")
     # https://aws.amazon.com/fargate/pricing/ for Linux on x86 in us-east-1; Spot's price moves about its share.
     price_vcpu_hour: float = Field(0.04048, ge=0, description="US dollars for a vCPU hour on Fargate, on demand")
     price_gb_hour: float = Field(0.004445, ge=0, description="US dollars for a GB hour of memory, on demand")
@@ -154,32 +150,33 @@ class _Parameters(Frozen):
 
 
 class RunConfig(_Parameters):
-    """What a person may choose for one run. Defaults are the specification's."""
+    """What a person may choose for one run. Defaults are the specification's; a classifier may have others."""
 
-    epochs: int = Field(10, ge=1, le=100, description="Passes over the training images.")
-    batch_size: int = Field(32, ge=1, le=1024, description="Images per optimizer step.")
-    learning_rate: LearningRate = Field(0.001, description="Adam's step size.")
+    epochs: int = Field(default=10, ge=1, le=100, description="Passes over the training images.")
+    batch_size: int = Field(default=32, ge=1, le=1024, description="Images per optimizer step.")
+    learning_rate: LearningRate = Field(default=0.001, description="Adam's step size.")
     learning_rates: tuple[LearningRate, ...] = Field(
-        (),
+        default=(),
         max_length=16,
         description="Adam's step size of each candidate in turn, from the beginning again where there are more "
         "candidates; empty: `learning_rate` for all.",
     )
-    candidates: int = Field(2, ge=1, le=16, description="Models trained side by side; the best one goes on.")
+    candidates: int = Field(default=2, ge=1, le=16, description="Models trained side by side; the best one goes on.")
     validation_images: int = Field(
-        6000, ge=1000, le=30000, description="Images split off the 60,000 training images to choose the best epoch by."
+        default=6000, ge=1000, le=30000, description="Images split off the training images to choose the best epoch by."
     )
     seed: Seed | None = Field(
-        None,
+        default=None,
         description="Empty: derived from the run, so every night is a new draw. The report names it.",
     )
     release_rule: Literal["better", "not_worse"] = Field(
-        "better",
+        default="better",
         description="better: only a significantly better model replaces the champion. not_worse: a justified change "
-        "of data or code may replace it if it is at most half a percentage point worse.",
+        "of data or code may replace it if it is worse by no more than the classifier's margin (MNIST: half a "
+        "percentage point).",
     )
     recipients: tuple[EmailAddress, ...] = Field(
-        (), max_length=20, description="Who gets the report; empty: the deployment's recipients."
+        default=(), max_length=20, description="Who gets the report; empty: the deployment's recipients."
     )
 
     def learning_rate_of(self, number: int) -> float:
@@ -193,7 +190,7 @@ class RollbackConfig(_Parameters):
 
     to: FinalName = Field(
         title="Put back into service",
-        description="Name of the final, as the reports and the decisions in S3 list it: mnist_model_..._final.",
+        description="Name of the final, as the reports and the decisions in S3 list it: ..._model_..._final.",
     )
     reason: Reason = Field(
         description="Why. It goes into the decision's record for good.",
@@ -209,13 +206,20 @@ class TrainingJob(Frozen):
     bucket: BucketName
     checkpoints_prefix: S3KeyPart
     run: S3KeyPart
-    candidate: str = Field(pattern=r"^mnist_model_\d{8}_\d{6}$")
+    candidate: CandidateName
     dataset_sha256: Sha256
     seed: Seed
     epochs: int = Field(ge=1, le=100)
     batch_size: int = Field(ge=1, le=1024)
     learning_rate: LearningRate
     validation_images: int = Field(ge=1000, le=30000)
+    classifier: ClassifierName = Field(default="mnist", description="a record of before there were others has none")
+
+    @model_validator(mode="after")
+    def _candidate_is_the_classifiers(self) -> Self:
+        if self.candidate.rpartition("_model_")[0] != self.classifier:
+            raise ValueError(f"{self.candidate} is no candidate of the classifier {self.classifier}")
+        return self
 
     def to_environment(self) -> dict[str, str]:
         """The variables that `from_environment` reads."""
@@ -254,6 +258,7 @@ class PromotionJob(Frozen):
     bucket: BucketName
     checkpoints_prefix: S3KeyPart
     run: S3KeyPart
+    classifier: ClassifierName = "mnist"
     to: FinalName | None = None
     reason: Reason | None = None
 

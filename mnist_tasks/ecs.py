@@ -13,6 +13,7 @@ from pydantic import Field
 
 from mnist_tasks.config import Frozen, PromotionJob, TrainingJob
 from mnist_tasks.errors import MEND, ConfigurationError, ContainerFailed, MnistError, TemporaryError
+from mnist_tasks.layout import Layout
 
 Capacity = Literal["FARGATE", "FARGATE_SPOT"]
 Job = TrainingJob | PromotionJob
@@ -49,6 +50,7 @@ class Work:
 
     Args:
         job: What is sent.
+        layout: The keys of its classifier.
         missing: What is not there after a container that did nothing, in words: "its checkpoint is not committed".
         result: Returns what the container had to bring about (plain JSON), None while that is not there. Raises the
             `MnistError` that the work came to, if that is its outcome.
@@ -57,6 +59,7 @@ class Work:
     """
 
     job: Job
+    layout: Layout
     missing: str
     result: Callable[[], Mapping[str, Any] | None]
     progress: Callable[[], str | None]

@@ -1,4 +1,4 @@
-"""The specified model as a NumPy forward pass, so that a candidate's figures are recomputed where no TensorFlow is.
+"""The model as a NumPy forward pass, so that a candidate's figures are recomputed where no TensorFlow is.
 
 Weights are read from a Keras `.weights.h5` file without Keras: four arrays of fixed place, shape and type. Nothing in
 the file is executed, and nothing outside it is read.
@@ -13,34 +13,38 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mnist_tasks.classifier import Classifier
 from mnist_tasks.errors import DataError, IntegrityError
-
-PIXELS, HIDDEN, CLASSES = 28 * 28, 128, 10
 
 # Where Keras 3 puts the variables of the first and the second Dense layer of a Sequential model.
 _PLACES = {
-    "hidden_kernel": ("layers/dense/vars/0", (PIXELS, HIDDEN)),
-    "hidden_bias": ("layers/dense/vars/1", (HIDDEN,)),
-    "output_kernel": ("layers/dense_1/vars/0", (HIDDEN, CLASSES)),
-    "output_bias": ("layers/dense_1/vars/1", (CLASSES,)),
+    "hidden_kernel": "layers/dense/vars/0",
+    "hidden_bias": "layers/dense/vars/1",
+    "output_kernel": "layers/dense_1/vars/0",
+    "output_bias": "layers/dense_1/vars/1",
 }
-# 3 MB of pixels as float32 at a time, whatever the number of images.
+# Of MNIST's images 3 MB of pixels as float32 at a time, whatever their number.
 _BATCH = 1000
 _MEND = "keep weights that Keras' `save_weights` wrote for the model in mnist_tasks.training.model"
 
 
 @dataclass(frozen=True, eq=False)
 class Weights:
-    """The four trained arrays, float32: kernels (784, 128) and (128, 10), biases (128,) and (10,)."""
+    """The four trained arrays, float32; MNIST's are kernels (784, 128) and (128, 10), biases (128,) and (10,)."""
 
     hidden_kernel: npt.NDArray[np.float32]
     hidden_bias: npt.NDArray[np.float32]
     output_kernel: npt.NDArray[np.float32]
     output_bias: npt.NDArray[np.float32]
 
+    @property
+    def parameters(self) -> int:
+        """How many trained values there are; 101,770 for MNIST."""
+        return self.hidden_kernel.size + self.hidden_bias.size + self.output_kernel.size + self.output_bias.size
 
-def read_weights(data: bytes) -> Weights:
-    """Read a Keras `.weights.h5` file of the specified model.
+
+def read_weights(data: bytes, classifier: Classifier) -> Weights:
+    """Read a Keras `.weights.h5` file of the classifier's model.
 
     Raises:
         IntegrityError: it is no HDF5 file, an array is missing, of another shape or type, or not finite, or the file
@@ -50,7 +54,8 @@ def read_weights(data: bytes) -> Weights:
 
     try:
         with h5py.File(io.BytesIO(data), "r") as file:
-            arrays = {name: _read_array(file, path, shape) for name, (path, shape) in _PLACES.items()}
+            shapes = classifier.weight_shapes
+            arrays = {name: _read_array(file, path, shapes[name]) for name, path in _PLACES.items()}
     except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:  # what h5py raises on damaged files
         raise IntegrityError(
             f"the weights are no readable HDF5 file ({len(data):,} bytes): {error}", mend=_MEND
@@ -93,25 +98,26 @@ def _own_dataset(file: Any, path: str) -> Any:
 
 
 def predict(weights: Weights, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-    """Probabilities of the ten digits for each image.
+    """Probabilities of the classes for each image.
 
     Args:
-        weights: Of the specified model.
-        images: (n, 28, 28), uint8.
+        weights: Of a classifier's model.
+        images: (n, height, width), uint8.
 
     Returns:
-        (n, 10), float32; each row sums to 1.
+        (n, classes), float32; each row sums to 1.
 
     Raises:
         DataError: `images` has another shape or type.
         IntegrityError: the weights are so large that the arithmetic overflows.
     """
-    if images.ndim != 3 or images.shape[1:] != (28, 28) or images.dtype != np.uint8:
+    pixels, classes = len(weights.hidden_kernel), len(weights.output_bias)
+    if images.ndim != 3 or images.shape[1] * images.shape[2] != pixels or images.dtype != np.uint8:
         raise DataError(
-            f"images are {images.dtype}{images.shape}, expected uint8 (n, 28, 28)",
+            f"images are {images.dtype}{images.shape}, expected uint8 (n, height, width) of {pixels} pixels",
             mend="pass the data set's own arrays",
         )
-    probabilities = np.empty((len(images), CLASSES), np.float32)
+    probabilities = np.empty((len(images), classes), np.float32)
     with np.errstate(over="ignore", invalid="ignore"):
         for start in range(0, len(images), _BATCH):
             probabilities[start : start + _BATCH] = _forward(weights, images[start : start + _BATCH])
@@ -121,7 +127,7 @@ def predict(weights: Weights, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.f
 
 
 def _forward(weights: Weights, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-    pixels = images.reshape(len(images), PIXELS) / np.float32(255)
+    pixels = images.reshape(len(images), -1) / np.float32(255)
     hidden = np.maximum(pixels @ weights.hidden_kernel + weights.hidden_bias, 0)
     logits = hidden @ weights.output_kernel + weights.output_bias
     # Shifted by the largest one, which changes nothing and keeps exp from overflowing.

@@ -16,10 +16,9 @@ runs/<run slug>/attempts/<job>/1.json                each ECS task of a candidat
 runs/<run slug>/...                                  plan, report of one run
 ```
 
->>> candidate_name(datetime(2026, 11, 24, 2, 0, 5, tzinfo=UTC))
-'mnist_model_20261124_020005'
->>> Layout().weights("mnist_model_20261124_020005")
-'checkpoints/mnist_model_20261124_020005/weights'
+These are MNIST's. Any other classifier has a folder of its own name in each of the four: `datasets/contracts/`,
+`checkpoints/contracts/contracts_model_...`, `decisions/contracts/`, `runs/contracts/`. A layout makes no key of another
+classifier: it refuses the names of its checkpoints.
 """
 
 from __future__ import annotations
@@ -29,15 +28,31 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from mnist_tasks.classifier import Classifier
 from mnist_tasks.errors import ConfigurationError
 
-_CANDIDATE = re.compile(r"mnist_model_\d{8}_\d{6}")
+_CANDIDATE = re.compile(r"([a-z][a-z0-9_]{0,30})_model_\d{8}_\d{6}")
 _FINAL_SUFFIX = "_final"
+# The specification fixes its keys: they have no folder of the classifier.
+_FIRST = "mnist"
 
 
-def candidate_name(moment: datetime) -> str:
-    """The name of a candidate claimed at `moment` (any time zone; written in UTC)."""
-    return f"mnist_model_{moment.astimezone(UTC):%Y%m%d_%H%M%S}"
+def candidate_name(moment: datetime, classifier: str = _FIRST) -> str:
+    """The name of a candidate claimed at `moment` (any time zone; written in UTC).
+
+    >>> candidate_name(datetime(2026, 11, 24, 2, 0, 5, tzinfo=UTC))
+    'mnist_model_20261124_020005'
+    """
+    return f"{classifier}_model_{moment.astimezone(UTC):%Y%m%d_%H%M%S}"
+
+
+def classifier_of(name: str) -> str:
+    """The name of the classifier that a candidate or a final belongs to.
+
+    >>> classifier_of("mnist_model_20261124_020005_final")
+    'mnist'
+    """
+    return checked_name(name).rpartition("_model_")[0]
 
 
 def final_name(candidate: str) -> str:
@@ -68,7 +83,7 @@ def checked_name(name: str) -> str:
 def _checked_candidate(name: str) -> str:
     if not _CANDIDATE.fullmatch(name):
         raise ConfigurationError(
-            f"{name!r} is not the name of a checkpoint; expected mnist_model_YYYYMMDD_HHMMSS",
+            f"{name!r} is not the name of a checkpoint; expected mnist_model_YYYYMMDD_HHMMSS (or another classifier's)",
             mend="take a name from the report, or from the listing of the checkpoints in the bucket",
         )
     return name
@@ -91,58 +106,90 @@ def slug_beginning(run_id: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", run_id.lower()).strip("-")
 
 
+def is_slug(name: str) -> bool:
+    """Whether a folder below `runs/` may be that of a run, and not that of claims or of another classifier."""
+    return re.fullmatch(r"([a-z0-9-]+-)?[0-9a-f]{8}", name) is not None
+
+
 @dataclass(frozen=True)
 class Layout:
-    """Keys below one bucket. `checkpoints` is the prefix that the deployment sets."""
+    """Keys of one classifier below one bucket. `checkpoints` is the prefix that the deployment sets."""
 
+    classifier: Classifier
     checkpoints: str = "checkpoints"
+
+    def _folder(self, area: str) -> str:
+        name = self.classifier.name
+        return area if name == _FIRST else f"{area}/{name}"
+
+    def _checkpoint(self, name: str, part: str) -> str:
+        if classifier_of(name) != self.classifier.name:
+            raise ConfigurationError(
+                f"{name} is a checkpoint of the classifier {classifier_of(name)}, not of {self.classifier.name}",
+                mend="take a name from a report of this classifier, or name the other one (MNIST_CLASSIFIER)",
+            )
+        return f"{self._folder(self.checkpoints)}/{name}/{part}"
+
+    def candidate_name(self, moment: datetime) -> str:
+        """The name of a candidate of this classifier, claimed at `moment`."""
+        return candidate_name(moment, self.classifier.name)
+
+    @property
+    def datasets(self) -> str:
+        """What the keys of all its data sets begin with."""
+        return f"datasets/{self.classifier.name}"
 
     def dataset(self, sha256: str) -> str:
         """The data set file with this SHA-256."""
-        return f"datasets/mnist/{sha256}/mnist.npz"
+        return f"{self.datasets}/{sha256}/{self.classifier.name}.npz"
 
     @property
     def accepted_dataset(self) -> str:
         """Statistics of the last data set that passed validation."""
-        return "datasets/mnist/accepted.json"
+        return f"{self.datasets}/accepted.json"
 
     def weights(self, name: str) -> str:
         """The weights of a candidate or a final."""
-        return f"{self.checkpoints}/{checked_name(name)}/weights"
+        return self._checkpoint(name, "weights")
 
     def metrics(self, name: str) -> str:
         """The training history of a candidate or a final."""
-        return f"{self.checkpoints}/{checked_name(name)}/metrics.json"
+        return self._checkpoint(name, "metrics.json")
 
     def manifest(self, name: str) -> str:
         """The manifest of a candidate or a final: written last, it is the commit."""
-        return f"{self.checkpoints}/{checked_name(name)}/manifest.json"
+        return self._checkpoint(name, "manifest.json")
 
     def final_decision(self, name: str) -> str:
         """A copy of the signed decision that promoted a final, so that the final can be verified by itself."""
-        return f"{self.checkpoints}/{checked_name(name)}/decision.json"
+        return self._checkpoint(name, "decision.json")
 
     @property
     def champion(self) -> str:
         """The pointer to the final that is in service."""
-        return f"{self.checkpoints}/champion.json"
+        return f"{self._folder(self.checkpoints)}/champion.json"
 
     def decision(self, sequence: int) -> str:
         """The record number `sequence` (from 1) in the chain of decisions."""
-        return f"decisions/{sequence:08d}.json"
+        return f"{self._folder('decisions')}/{sequence:08d}.json"
 
     @property
     def decisions_head(self) -> str:
         """A hint at the newest decision, so that finding it does not take a listing."""
-        return "decisions/head.json"
+        return f"{self._folder('decisions')}/head.json"
 
     def run(self, slug: str, name: str) -> str:
         """An object that belongs to one run: `plan.json`, `report.html`."""
-        return f"runs/{slug}/{name}"
+        return f"{self._folder('runs')}/{slug}/{name}"
 
     def runs(self, beginning: str = "") -> str:
         """What the keys of all runs begin with whose slugs begin with `beginning`."""
-        return f"runs/{beginning}"
+        return f"{self._folder('runs')}/{beginning}"
+
+    @property
+    def claims(self) -> str:
+        """What the keys of all claimed names begin with."""
+        return self.run("names", f"{self.classifier.name}_model_")
 
     def claim(self, candidate: str) -> str:
         """Which run has claimed a candidate's name; these keys sort by time."""

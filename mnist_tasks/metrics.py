@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import math
 from statistics import NormalDist
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from mnist_tasks.config import Frozen
 from mnist_tasks.errors import DataError
 
-CLASSES = 10
 WORST = 16
 BINS = 15  # as in the paper that `expected_calibration_error` names
 # Keras clips probabilities here before it takes the logarithm (keras.config.epsilon), so the losses agree.
@@ -24,8 +23,8 @@ class Mistake(Frozen):
     """An image that was read wrongly. `confidence` is the probability of the wrong answer."""
 
     index: int = Field(ge=0)
-    label: int = Field(ge=0, lt=CLASSES)
-    predicted: int = Field(ge=0, lt=CLASSES)
+    label: int = Field(ge=0)
+    predicted: int = Field(ge=0)
     confidence: float = Field(ge=0, le=1)
 
 
@@ -46,8 +45,8 @@ class Bin(Frozen):
 class Evaluation(Frozen):
     """Figures on one set of images.
 
-    `confusion[true][predicted]` counts images. Recall is the share of a digit's images that was recognised, precision
-    the share of the answers with that digit that was right; either is 0 where there is nothing to count. `loss` is the
+    `confusion[true][predicted]` counts images. Recall is the share of a class's images that was recognised, precision
+    the share of the answers with that class that was right; either is 0 where there is nothing to count. `loss` is the
     mean cross-entropy in nats. `worst` are the most confident mistakes, the most confident one first. `calibration` has
     the bins of confidence that are not empty, in their order; a record of before it was measured has none.
     """
@@ -55,21 +54,30 @@ class Evaluation(Frozen):
     images: int = Field(ge=1)
     accuracy: float = Field(ge=0, le=1)
     loss: float = Field(ge=0, allow_inf_nan=False)
-    confusion: tuple[tuple[int, ...], ...] = Field(min_length=CLASSES, max_length=CLASSES)
-    recall: tuple[float, ...] = Field(min_length=CLASSES, max_length=CLASSES)
-    precision: tuple[float, ...] = Field(min_length=CLASSES, max_length=CLASSES)
+    confusion: tuple[tuple[int, ...], ...] = Field(min_length=2)
+    recall: tuple[float, ...]
+    precision: tuple[float, ...]
     worst: tuple[Mistake, ...] = Field(max_length=WORST)
     calibration: tuple[Bin, ...] = Field((), max_length=BINS)
 
+    @model_validator(mode="after")
+    def _classes_agree(self) -> Self:
+        classes = len(self.confusion)
+        lengths = {len(self.recall), len(self.precision), *map(len, self.confusion)}
+        labels = [label for mistake in self.worst for label in (mistake.label, mistake.predicted)]
+        if lengths != {classes} or max(labels, default=0) >= classes:
+            raise ValueError(f"figures of {classes} classes have lengths {sorted(lengths)} and labels {sorted(labels)}")
+        return self
+
     @property
     def recall_intervals(self) -> tuple[tuple[float, float], ...]:
-        """By digit, the 95% Wilson interval of its recall; all that is possible where it does not occur."""
-        found = zip(self.confusion, range(CLASSES), strict=True)
-        return tuple(wilson_interval(row[digit], sum(row)) if any(row) else (0.0, 1.0) for row, digit in found)
+        """By class, the 95% Wilson interval of its recall; all that is possible where it does not occur."""
+        found = enumerate(self.confusion)
+        return tuple(wilson_interval(row[label], sum(row)) if any(row) else (0.0, 1.0) for label, row in found)
 
     @property
     def f1(self) -> tuple[float, ...]:
-        """By digit, the harmonic mean of recall and precision; 0 where both are."""
+        """By class, the harmonic mean of recall and precision; 0 where both are."""
         pairs = zip(self.recall, self.precision, strict=True)
         return tuple(2 * recall * precision / (recall + precision or 1) for recall, precision in pairs)
 
@@ -89,15 +97,16 @@ def evaluate(probabilities: npt.NDArray[np.float32], labels: npt.NDArray[np.inte
     """Compare what a model said with what is there.
 
     Args:
-        probabilities: (n, 10), each row a distribution; the largest entry is the answer, the first one of equals.
-        labels: (n,), integers 0 to 9.
+        probabilities: (n, classes), each row a distribution; the largest entry is the answer, the first one of equals.
+        labels: (n,), integers from 0.
 
     Raises:
         DataError: the arrays do not fit together, or a value is outside its range.
     """
     _check(probabilities, labels)
     predicted = probabilities.argmax(axis=1)
-    confusion = np.zeros((CLASSES, CLASSES), np.int64)
+    classes = probabilities.shape[1]
+    confusion = np.zeros((classes, classes), np.int64)
     np.add.at(confusion, (labels, predicted), 1)
     right = confusion.diagonal()
     of_label = probabilities[np.arange(len(labels)), labels].astype(np.float64)
@@ -114,15 +123,16 @@ def evaluate(probabilities: npt.NDArray[np.float32], labels: npt.NDArray[np.inte
 
 
 def _check(probabilities: npt.NDArray[np.float32], labels: npt.NDArray[np.integer[Any]]) -> None:
-    if len(labels) == 0 or labels.ndim != 1 or probabilities.shape != (len(labels), CLASSES):
+    if len(labels) == 0 or labels.ndim != 1 or probabilities.ndim != 2 or len(probabilities) != len(labels):
         raise DataError(
             f"probabilities {probabilities.shape} and labels {labels.shape} do not fit together, expected "
-            f"(n, {CLASSES}) and (n,) with n of at least 1",
+            "(n, classes) and (n,) with n of at least 1",
             mend="evaluate the probabilities of exactly the images that the labels belong to",
         )
-    if labels.min() < 0 or labels.max() >= CLASSES:
+    classes = probabilities.shape[1]
+    if labels.min() < 0 or labels.max() >= classes:
         raise DataError(
-            f"labels reach from {labels.min()} to {labels.max()}, expected 0 to {CLASSES - 1}",
+            f"labels reach from {labels.min()} to {labels.max()}, expected 0 to {classes - 1}",
             mend="validate the data set first",
         )
     if not ((probabilities >= 0) & (probabilities <= 1)).all():  # also refuses NaN

@@ -15,7 +15,7 @@ from mnist_tasks import checkpoints
 from mnist_tasks.checkpoints import Manifest
 from mnist_tasks.config import Frozen, RunConfig, S3KeyPart, Seed, Sha256, TrainingJob, derived_seed
 from mnist_tasks.errors import Conflict, IntegrityError, NotFoundError
-from mnist_tasks.layout import Layout, candidate_name, final_name, run_slug
+from mnist_tasks.layout import Layout, final_name, run_slug
 from mnist_tasks.storage import Storage, parse, to_json
 
 # An hour's worth: nobody takes that many by accident, and a search without end would hide who did.
@@ -93,6 +93,7 @@ def make_plan(
                 batch_size=config.batch_size,
                 learning_rate=config.learning_rate_of(number),
                 validation_images=config.validation_images,
+                classifier=layout.classifier.name,
             )
             for number, name in enumerate(names)
         ),
@@ -106,13 +107,14 @@ def _claim_names(storage: Storage, layout: Layout, slug: str, count: int, now: d
     """`count` names that nobody else has: a second apart, each later than the one before."""
     names: list[str] = []
     for second in range(_MAXIMUM_TRIES):
-        name = candidate_name(now + timedelta(seconds=second))
+        name = layout.candidate_name(now + timedelta(seconds=second))
         if _claim(storage, layout, slug, name):
             names.append(name)
         if len(names) == count:
             return names
     raise Conflict(
-        f"only {len(names)} of {count} names were free in the {_MAXIMUM_TRIES:,} seconds from {candidate_name(now)} on",
+        f"only {len(names)} of {count} names were free in the {_MAXIMUM_TRIES:,} seconds from "
+        f"{layout.candidate_name(now)} on",
         mend="check this machine's clock: another run claims names in its future",
     )
 

@@ -6,12 +6,11 @@ the runs in the order in which they were planned. Slugs begin with what a person
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from mnist_tasks.config import Frozen, S3KeyPart
-from mnist_tasks.layout import Layout, candidate_name
+from mnist_tasks.layout import Layout, is_name
 from mnist_tasks.plan import Plan, find_plan
 from mnist_tasks.storage import Storage, parse
 
@@ -49,10 +48,10 @@ def newest_plans(storage: Storage, layout: Layout, *, now: datetime) -> Iterator
 
 def _claimed_names(storage: Storage, layout: Layout, now: datetime) -> Iterator[str]:
     """Newest first, though S3 lists in ascending order only: window by window, each twice as far back."""
-    prefix = layout.run("names", "mnist_model_")
+    prefix = layout.claims
     oldest = next(storage.keys(prefix, page=1), None)
     end = None
-    for begin in (layout.claim(candidate_name(now - timedelta(days=2**n))) for n in range(_WINDOWS)):
+    for begin in (layout.claim(layout.candidate_name(now - timedelta(days=2**n))) for n in range(_WINDOWS)):
         if oldest is None or (end is not None and end < oldest):
             return
         yield from reversed(list(_names(storage, prefix, begin, end)))
@@ -65,5 +64,5 @@ def _names(storage: Storage, prefix: str, begin: str, end: str | None) -> Iterat
         if end is not None and key > end:
             return
         name = key.rpartition("/")[2]
-        if re.fullmatch(r"mnist_model_\d{8}_\d{6}", name):
+        if is_name(name):
             yield name

@@ -9,7 +9,6 @@ from typing import Any
 from mnist_tasks import checkpoints, progress
 from mnist_tasks.checkpoints import Manifest
 from mnist_tasks.config import TrainingJob
-from mnist_tasks.dataset import SHAPES
 from mnist_tasks.history import Epoch, Running
 from mnist_tasks.layout import Layout
 from mnist_tasks.plan import Plan
@@ -19,9 +18,10 @@ from mnist_tasks.storage import Storage
 
 @dataclass(frozen=True)
 class State:
-    """One candidate: what its training told last, and its manifest once it is committed."""
+    """One candidate: what its training told last, and its manifest once it is committed. `images` an epoch has."""
 
     job: TrainingJob
+    images: int
     progress: Progress | None
     manifest: Manifest | None
 
@@ -50,7 +50,7 @@ class State:
         if self.committed:
             return 1.0
         newest = self.newest
-        begun = newest.images / training_images(self.job) if isinstance(newest, Running) else 0.0
+        begun = newest.images / self.images if isinstance(newest, Running) else 0.0
         return min(1.0, (self.epochs_done + begun) / self.job.epochs)
 
     def remaining(self, now: datetime) -> timedelta | None:
@@ -72,11 +72,6 @@ class State:
         }
 
 
-def training_images(job: TrainingJob) -> int:
-    """How many images an epoch of this job has."""
-    return SHAPES["x_train"][0] - job.validation_images
-
-
 def read_states(storage: Storage, layout: Layout, plan: Plan) -> tuple[State, ...]:
     """The candidates in the order of the plan: two reads for each.
 
@@ -86,6 +81,7 @@ def read_states(storage: Storage, layout: Layout, plan: Plan) -> tuple[State, ..
     return tuple(
         State(
             job=job,
+            images=layout.classifier.training_images - job.validation_images,
             progress=progress.find(storage, layout, plan.run, job.candidate),
             manifest=checkpoints.find(storage, layout, job.candidate),
         )

@@ -31,7 +31,7 @@ def training(storage: Storage, layout: Layout, job: TrainingJob) -> Work:
         if resume in storage.keys(resume, page=1):
             storage.delete(resume)
 
-    return Work(job, "its checkpoint is not committed", result, told, clean_up)
+    return Work(job, layout, "its checkpoint is not committed", result, told, clean_up)
 
 
 def promotion(chain: Chain, job: PromotionJob) -> Work:
@@ -41,4 +41,4 @@ def promotion(chain: Chain, job: PromotionJob) -> Work:
         decision = release.find_settled(chain, job.run)
         return decisions.passed(decision).summary() if decision else None
 
-    return Work(job, "its decision is not recorded", result, progress=lambda: None, clean_up=lambda: None)
+    return Work(job, chain.layout, "its decision is not recorded", result, progress=lambda: None, clean_up=lambda: None)

@@ -35,7 +35,7 @@ from airflow.providers.amazon.aws.exceptions import EcsOperatorError
 from airflow.providers.amazon.aws.operators.ecs import EcsRunTaskOperator
 from airflow.sdk import ResumableJobMixin
 from botocore.exceptions import BotoCoreError, ClientError
-from mnist_wiring import LAYOUT, storage
+from mnist_wiring import storage
 
 from mnist_tasks import attempts, ecs
 from mnist_tasks.errors import TemporaryError
@@ -210,7 +210,7 @@ class EcsWorkOperator(ResumableJobMixin, EcsRunTaskOperator):
             name = self.work.job.name
             attempt = task and attempts.of_task(task, name, self._generation, self.container_name or "")
             if attempt and attempt != self._attempt:
-                attempts.write(storage(), LAYOUT, self.work.job.run, attempt)
+                attempts.write(storage(), self.work.layout, self.work.job.run, attempt)
                 self._attempt = attempt
 
     @contextmanager

@@ -14,16 +14,18 @@ from functools import cache
 from typing import Annotated
 
 from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
-from airflow.api_fastapi.core_api.security import requires_access_dag
+from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_dag
 from airflow.models.dagrun import DagRun
 from airflow.models.taskinstance import TaskInstance
 from airflow.utils.session import create_session
 from fastapi import Depends, FastAPI, Query, Request
 from fastapi.responses import HTMLResponse, Response, StreamingResponse
-from mnist_wiring import LAYOUT, SETTINGS
+from mnist_wiring import SETTINGS, layout_of
 from sqlalchemy import select
 from starlette.exceptions import HTTPException
 
+from mnist_tasks.classifier import Classifier
+from mnist_tasks.classifiers import NAMES, named
 from mnist_tasks.cost import Prices
 from mnist_tasks.errors import MnistError
 from mnist_tasks.page import data, render
@@ -32,7 +34,7 @@ from mnist_tasks.promotion.chain import Chain
 from mnist_tasks.signing import TrustedKeys
 from mnist_tasks.storage import Storage
 
-TRAINING, ROLLBACK = "mnist_training", "mnist_rollback"
+FIRST = named("mnist")
 # Rollbacks are rare: these reach back further than the decisions that the page shows.
 _RUNS_ASKED_FOR = 50
 # A person waits for the page. boto3's own patience is five tries of a minute each.
@@ -46,10 +48,9 @@ RunId = Annotated[str, Query(min_length=1, max_length=250)]
 
 def create() -> FastAPI:
     """The application. Every route of it, whatever it serves, needs a user who may see the training DAG's runs."""
-    may_see = Depends(requires_access_dag(method="GET", access_entity=DagAccessEntity.RUN, param_dag_id=TRAINING))
     app = FastAPI(
         title="MNIST page",
-        dependencies=[may_see],
+        dependencies=[Depends(may_see)],
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
@@ -64,10 +65,23 @@ def create() -> FastAPI:
     return app
 
 
-def page(dag_id: DagId = TRAINING, run_id: RunId | None = None, part: str = "") -> Response:
+def may_see(request: Request, user: GetUserDep) -> None:
+    """Lets nobody in who may not see the runs of the training DAG that the page is about."""
+    dag_id = asked_for(request.query_params.get("dag_id", "")).training_dag
+    requires_access_dag(method="GET", access_entity=DagAccessEntity.RUN, param_dag_id=dag_id)(request, user)
+
+
+def asked_for(dag_id: str) -> Classifier:
+    """The classifier that a DAG belongs to; for a DAG of nobody's, and where none is named, the first one."""
+    return next((c for c in map(named, NAMES) if dag_id in {c.training_dag, c.rollback_dag}), FIRST)
+
+
+def page(dag_id: DagId = FIRST.training_dag, run_id: RunId | None = None, part: str = "") -> Response:
     """The page of a run, or of all. `part=main` is what its script asks for: the content alone, with a status."""
-    if dag_id not in {TRAINING, ROLLBACK}:
-        lines = [f"It shows {TRAINING} and {ROLLBACK}; {dag_id} is neither."]
+    classifier = asked_for(dag_id)
+    training, rollback = classifier.training_dag, classifier.rollback_dag
+    if dag_id not in {training, rollback}:
+        lines = [f"It shows {training} and {rollback}; {dag_id} is neither."]
         return HTMLResponse(
             render.head("MNIST") + render.message("This tab belongs to another DAG.", lines) + render.END
         )
@@ -81,7 +95,8 @@ def page(dag_id: DagId = TRAINING, run_id: RunId | None = None, part: str = "") 
 
 
 def _pieces(dag_id: str, run_id: str | None) -> Iterator[str]:
-    yield render.head(f"MNIST: {run_id}" if run_id else "MNIST")
+    title = asked_for(dag_id).title
+    yield render.head(f"{title}: {run_id}" if run_id else title)
     try:
         yield _content(dag_id, run_id)
     except MnistError as error:
@@ -93,11 +108,13 @@ def _pieces(dag_id: str, run_id: str | None) -> Iterator[str]:
 
 
 def _content(dag_id: str, run_id: str | None) -> str:
-    now = datetime.now(UTC)
+    now, classifier = datetime.now(UTC), asked_for(dag_id)
+    where = place(classifier)
     if run_id is None:
-        return render.overview(data.read_overview(place(), known_runs(TRAINING), known_runs(ROLLBACK), now))
+        runs, rollbacks = known_runs(classifier.training_dag), known_runs(classifier.rollback_dag)
+        return render.overview(data.read_overview(where, runs, rollbacks, now))
     known = known_runs(dag_id, run_id)
-    return render.run(data.read_run(place(), known[0] if known else AirflowRun(dag_id, run_id, "unknown"), now))
+    return render.run(data.read_run(where, known[0] if known else AirflowRun(dag_id, run_id, "unknown"), now))
 
 
 def stylesheet() -> Response:
@@ -112,7 +129,7 @@ def script() -> Response:
 
 def digits(dag_id: DagId, run_id: RunId) -> Response:
     """The images of the worst mistakes."""
-    png = data.read_digits(place(), AirflowRun(dag_id, run_id, "").slug)
+    png = data.read_digits(place(asked_for(dag_id)), AirflowRun(dag_id, run_id, "").slug)
     if png is None:
         raise HTTPException(404, "This run has no such picture.")
     return Response(png, media_type="image/png", headers=_KEPT)
@@ -121,21 +138,21 @@ def digits(dag_id: DagId, run_id: RunId) -> Response:
 def report(dag_id: DagId, run_id: RunId) -> Response:
     """The run's report, to be kept: shown in Airflow's own origin, a report that somebody changed could act in it."""
     slug = AirflowRun(dag_id, run_id, "").slug
-    html = data.read_report(place(), slug)
+    html = data.read_report(place(asked_for(dag_id)), slug)
     if html is None:
         raise HTTPException(404, "This run has no report.")
-    name = f'attachment; filename="mnist-report-{slug}.html"'
+    name = f'attachment; filename="{asked_for(dag_id).name}-report-{slug}.html"'
     return Response(html, media_type="text/html; charset=utf-8", headers={"Content-Disposition": name})
 
 
 @cache
-def place() -> Place:
+def place(classifier: Classifier) -> Place:
     """The bucket through the connection `aws_default`, as the steps reach it, but without their patience."""
     from airflow.providers.amazon.aws.hooks.s3 import S3Hook
     from botocore.config import Config
 
     client = S3Hook(aws_conn_id="aws_default", config=Config(**_BRIEF)).conn
-    chain = Chain(Storage(client, SETTINGS.bucket), LAYOUT, TrustedKeys.from_file(SETTINGS.signing_keys))
+    chain = Chain(Storage(client, SETTINGS.bucket), layout_of(classifier), TrustedKeys.from_file(SETTINGS.signing_keys))
     return Place(chain, Prices.of(SETTINGS))
 
 
@@ -167,11 +184,15 @@ def known_runs(dag_id: str, run_id: str | None = None) -> list[AirflowRun]:
     ]
 
 
-async def _refused(request: Request, error: HTTPException) -> Response:  # noqa: ARG001 - FastAPI's signature
+async def _refused(request: Request, error: HTTPException) -> Response:
     """A refusal that people can read. It brings its looks along: who may not see the page gets no stylesheet."""
+    dag_id = asked_for(request.query_params.get("dag_id", "")).training_dag
     title, line = {
         401: ("You are not logged in.", "Log in to Airflow, then load this page again."),
-        403: ("You may not see this page.", f"It needs read access to the runs of {TRAINING}: ask who runs Airflow."),
+        403: (
+            "You may not see this page.",
+            f"It needs read access to the runs of {dag_id}: ask who runs Airflow.",
+        ),
     }.get(error.status_code, ("Not found.", str(error.detail)))
     style = render.stylesheet().decode()
     body = f"<!doctype html>\n<html lang=en><meta charset=utf-8><title>{title}</title><style>{style}</style>\n"

@@ -22,6 +22,7 @@ from mnist_tasks.layout import Layout, run_slug
 if TYPE_CHECKING:
     from email.message import EmailMessage
 
+    from mnist_tasks.classifier import Classifier
     from mnist_tasks.ecs import Work
     from mnist_tasks.notify import Mail, MailServer
     from mnist_tasks.promotion.chain import Chain
@@ -31,13 +32,28 @@ if TYPE_CHECKING:
 SETTINGS = Settings.from_environment(os.environ)
 # Of a failed step's log, for its mail.
 _LOG_LINES, _LOG_WIDTH = 15, 300
-LAYOUT = Layout(SETTINGS.checkpoints_prefix)
+
+
+def layout_of(classifier: Classifier) -> Layout:
+    """Its keys in this deployment's bucket."""
+    return Layout(classifier, SETTINGS.checkpoints_prefix)
+
 
 # Assets are called by their URI: under a name of its own, an asset would stay inactive after a change of the bucket
 # until the scheduler has retired the old one.
-CHAMPION = Asset(f"s3://{SETTINGS.bucket}/{LAYOUT.champion}")
-# An alias, because a run that keeps the champion must not look like an update of it.
-RELEASED = AssetAlias("mnist-released")
+def data_set_asset(classifier: Classifier) -> Asset:
+    """What `download` brings."""
+    return Asset(f"s3://{SETTINGS.bucket}/{layout_of(classifier).datasets}")
+
+
+def champion_asset(classifier: Classifier) -> Asset:
+    """The pointer to the final that is in service."""
+    return Asset(f"s3://{SETTINGS.bucket}/{layout_of(classifier).champion}")
+
+
+def released(classifier: Classifier) -> AssetAlias:
+    """An alias, because a run that keeps the champion must not look like an update of it."""
+    return AssetAlias(f"{classifier.name}-released")
 
 
 @cache
@@ -53,8 +69,7 @@ def storage() -> Storage:
     return Storage(S3Hook(aws_conn_id="aws_default").conn, SETTINGS.bucket)
 
 
-@cache
-def chain_of_decisions() -> Chain:
+def chain_of_decisions(classifier: Classifier) -> Chain:
     """The signed decisions, for reading: only the promoter's container may sign.
 
     Raises:
@@ -63,24 +78,30 @@ def chain_of_decisions() -> Chain:
     from mnist_tasks.promotion.chain import Chain
     from mnist_tasks.signing import TrustedKeys
 
-    return Chain(storage(), LAYOUT, TrustedKeys.from_file(SETTINGS.signing_keys))
+    return Chain(storage(), layout_of(classifier), TrustedKeys.from_file(SETTINGS.signing_keys))
 
 
-def training(context: Any) -> Work:
+def training(classifier: Classifier, context: Any) -> Work:
     """What a mapped step has its container do: the job that the plan made, checked again."""
     from mnist_tasks import work
 
     job = TrainingJob.checked(context["task"].job, mend="clear the step `plan`: its XCom is no plan's job")
-    return work.training(storage(), LAYOUT, job)
+    return work.training(storage(), layout_of(classifier), job)
 
 
-def promotion(dag_run: Any, **wish: str) -> Work:
+def promotion(classifier: Classifier, dag_run: Any, **wish: str) -> Work:
     """What the promoter is asked to do for this run; `wish` is the action and what it needs."""
     from mnist_tasks import work
 
-    values = {"bucket": SETTINGS.bucket, "checkpoints_prefix": LAYOUT.checkpoints, "run": slug_of(dag_run), **wish}
+    values = {
+        "bucket": SETTINGS.bucket,
+        "checkpoints_prefix": SETTINGS.checkpoints_prefix,
+        "run": slug_of(dag_run),
+        "classifier": classifier.name,
+        **wish,
+    }
     job = PromotionJob.checked(values, mend="trigger the run again with values inside the bounds of the form")
-    return work.promotion(chain_of_decisions(), job)
+    return work.promotion(chain_of_decisions(classifier), job)
 
 
 def on_ecs(task_definition: str, container: str) -> dict[str, Any]:
@@ -104,10 +125,10 @@ ON_PROMOTER: dict[str, Any] = {
 }
 
 
-def announce(context: Any, decision: Any) -> None:
+def announce(classifier: Classifier, context: Any, decision: Any) -> None:
     """Tell whoever waits for a new champion, if this decision made one."""
     if decision["outcome"] in {"released", "rolled_back"}:
-        context["outlet_events"][RELEASED].add(CHAMPION, extra=decision)
+        context["outlet_events"][released(classifier)].add(champion_asset(classifier), extra=decision)
 
 
 def mail_server() -> MailServer:
@@ -132,38 +153,38 @@ def mail_server() -> MailServer:
     )
 
 
-def message(mail: Mail, *, slug: str, kind: str, recipients: tuple[str, ...] = ()) -> EmailMessage:
-    """The mail as it goes to the mail server; without `recipients` it goes to the deployment's."""
+def message(mail: Mail, *, slug: str, kind: str, recipients: tuple[str, ...]) -> EmailMessage:
+    """The mail as it goes to the mail server."""
     from mnist_tasks import notify
 
     return notify.build_message(
         mail,
         sender=SETTINGS.mail_from,
-        recipients=recipients or SETTINGS.mail_to,
+        recipients=recipients,
         message_id=notify.message_id(slug, kind, SETTINGS.mail_from),
         date=datetime.now(UTC),
     )
 
 
-def send_once(mail: Mail, *, slug: str, kind: str, recipients: tuple[str, ...] = ()) -> bool:
+def send_once(classifier: Classifier, mail: Mail, *, slug: str, kind: str, recipients: tuple[str, ...]) -> bool:
     """Send the run's mail, unless an earlier try has; returns whether it was sent now."""
     from mnist_tasks import outbox
 
     ready = message(mail, slug=slug, kind=kind, recipients=recipients)
-    return outbox.send_once(storage(), LAYOUT, slug, ready, mail_server(), now=datetime.now(UTC))
+    return outbox.send_once(storage(), layout_of(classifier), slug, ready, mail_server(), now=datetime.now(UTC))
 
 
-def send_failure(ti: Any, dag_run: Any, recipients: tuple[str, ...] = ()) -> str:
+def send_failure(classifier: Classifier, ti: Any, dag_run: Any) -> str:
     """Tell what has failed and why. Needs nothing of AWS, which may be what failed. Returns the mail's subject."""
     from mnist_tasks import notify, report
 
     ended = ti.get_task_breadcrumbs(dag_run.dag_id, dag_run.run_id)
     failed = [step for step in ended if step["state"] == "failed"]
-    mail = report.render_failure_mail(
-        failed_steps(ti, failed), dag_id=dag_run.dag_id, run_id=dag_run.run_id, airflow_url=SETTINGS.airflow_url
-    )
+    run = {"dag_id": dag_run.dag_id, "run_id": dag_run.run_id, "airflow_url": SETTINGS.airflow_url}
+    mail = report.render_failure_mail(classifier, failed_steps(ti, failed), **run)
     kind = f"failure-{failure_id(failed)}"
-    notify.deliver(message(mail, slug=slug_of(dag_run), kind=kind, recipients=recipients), mail_server())
+    ready = message(mail, slug=slug_of(dag_run), kind=kind, recipients=classifier.recipients)
+    notify.deliver(ready, mail_server())
     return mail.subject
 
 
@@ -190,19 +211,25 @@ def slug_of(dag_run: Any) -> str:
 
 
 def run_is_over(ti: Any, slug: str) -> bool:
-    """Whether this Airflow knows the run, and that it has ended."""
+    """Whether this Airflow knows the run, whatever it trains, and that it has ended."""
+    from mnist_tasks.classifiers import NAMES, named
     from mnist_tasks.plan import find_plan
 
-    plan = find_plan(storage(), LAYOUT, slug)
+    plans = (find_plan(storage(), layout_of(named(name)), slug) for name in NAMES)
+    plan = next(filter(None, plans), None)
     return plan is not None and ti.get_dr_count(plan.dag_id, run_ids=[plan.run_id], states=["success", "failed"]) > 0
 
 
-def form(model: type[Frozen]) -> dict[str, Param]:
-    """The form of the Airflow UI, made from the model that checks what comes back: the same bounds in both places."""
+def form(model: type[Frozen], defaults: Frozen | None = None) -> dict[str, Param]:
+    """The form of the Airflow UI, made from the model that checks what comes back: the same bounds in both places.
+
+    `defaults`: an instance whose values the form begins with, instead of the model's own.
+    """
     schema = model.model_json_schema()
-    return {
-        name: _param(field, required=name in schema.get("required", ())) for name, field in schema["properties"].items()
-    }
+    fields = schema["properties"]
+    if defaults:
+        fields = {name: field | {"default": defaults.model_dump(mode="json")[name]} for name, field in fields.items()}
+    return {name: _param(field, required=name in schema.get("required", ())) for name, field in fields.items()}
 
 
 def _param(field: dict[str, Any], *, required: bool) -> Param:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from mnist_tasks.dataset import REBUILT_FILE, Dataset, package, read_npz, write_npz
+from mnist_tasks.mnist import MNIST
 from mnist_tasks.storage import sha256_of
 
 CACHE = Path(__file__).resolve().parents[1] / ".cache"
@@ -26,7 +27,7 @@ def mnist_file() -> bytes:
 @pytest.fixture(scope="session")
 def mnist(mnist_file: bytes) -> Dataset:
     """The real data set; its arrays are read-only."""
-    return read_npz(mnist_file)
+    return read_npz(mnist_file, MNIST.shapes)
 
 
 @pytest.fixture

@@ -13,10 +13,11 @@ from mnist_tasks.config import TrainingJob
 from mnist_tasks.encryption import Encryption
 from mnist_tasks.history import Epoch, History
 from mnist_tasks.layout import Layout
+from mnist_tasks.mnist import MNIST
 from mnist_tasks.storage import Storage
 
 ROOT = Path(__file__).resolve().parents[1]
-LAYOUT = Layout()
+LAYOUT = Layout(MNIST)
 
 
 def job_for(bucket: str, **changes: object) -> TrainingJob:

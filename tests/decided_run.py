@@ -15,17 +15,19 @@ from mnist_tasks.cost import Cost, Prices, cost_of
 from mnist_tasks.history import Epoch, History, Running
 from mnist_tasks.layout import Layout, candidate_name, final_name, run_slug
 from mnist_tasks.metrics import evaluate
+from mnist_tasks.mnist import MNIST
 from mnist_tasks.plan import Plan
-from mnist_tasks.promotion.gates import Comparison, Rule, Thresholds, absolute_gates, compare
+from mnist_tasks.promotion.gates import Comparison, Rule, absolute_gates, compare
 from mnist_tasks.promotion.records import Champion, Decision, Verdict
 from mnist_tasks.report import ReportData
 from mnist_tasks.validation import validate
-from tests.small_dataset import SHAPES, small_dataset
+from tests.lenient import with_thresholds
+from tests.small_dataset import SMALL, small_dataset
 
 NOW = datetime(2026, 11, 24, 2, 0, tzinfo=UTC)
 DATASET = "d" * 64
 BEFORE = "mnist_model_20261123_020000_final"
-LAYOUT = Layout()
+LAYOUT = Layout(MNIST)
 PRICES = Prices(0.04048, 0.004445, 0.3)
 TEST_IMAGES = 2000
 LABELS = (np.arange(TEST_IMAGES) % 10).astype(np.uint8)
@@ -68,13 +70,13 @@ def decided_run(
     best = manifests[-1]
     comparison = None
     if champion_wrong is not None:
-        comparison = compare(_right(wrong), _right(champion_wrong), rule=rule)
+        comparison = compare(_right(wrong), _right(champion_wrong), rule=rule, thresholds=MNIST.thresholds)
     decision = _decision(slug, best, wrong, comparison, floor)
     return ReportData(
         bucket="a-bucket",
         layout=LAYOUT,
         plan=plan,
-        validation=validate(small_dataset(), DATASET, accepted=None, now=NOW, shapes=SHAPES),
+        validation=validate(small_dataset(), DATASET, SMALL, accepted=None, now=NOW),
         manifests=manifests,
         histories=histories,
         decision=decision,
@@ -164,9 +166,9 @@ def _decision(slug: str, best: Manifest, wrong: Sequence[int], comparison: Compa
     evaluation = evaluate(probabilities, LABELS)
     gates = absolute_gates(
         evaluation,
+        with_thresholds(accuracy=floor),
         trained=best.validation_accuracy,
         recomputed=best.validation_accuracy,
-        thresholds=Thresholds(accuracy=floor),
     )
     failures = [gate.sentence for gate in gates if not gate.passed]
     released = not failures and (comparison is None or comparison.verdict)

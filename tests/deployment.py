@@ -19,15 +19,16 @@ from mnist_tasks.encryption import Encryption
 from mnist_tasks.errors import GateFailed
 from mnist_tasks.history import Epoch, History
 from mnist_tasks.layout import Layout, run_slug
+from mnist_tasks.mnist import MNIST
 from mnist_tasks.promotion.chain import Chain
-from mnist_tasks.promotion.gates import Thresholds
 from mnist_tasks.promotion.promote import promote
 from mnist_tasks.promotion.release import rollback
 from mnist_tasks.report import publish
 from mnist_tasks.storage import Storage, to_json
 from tests.candidates import nudged, plan_run, train, train_run
+from tests.lenient import judged_by
 
-LAYOUT = Layout()
+LAYOUT = Layout(MNIST)
 NOW = datetime(2026, 11, 24, 2, 0, tzinfo=UTC)
 IDS = {
     "first": "scheduled__2026-11-24T02:00:00+00:00",
@@ -100,9 +101,9 @@ def decide_nights(chain: Chain, encryption: Encryption, mnist: Dataset, mnist_fi
 def _decide(chain: Chain, encryption: Encryption, slug: str, now: datetime, *, reject: bool) -> None:
     if reject:
         with pytest.raises(GateFailed):
-            promote(chain, encryption, slug, now=now, thresholds=Thresholds(accuracy=0.999))
+            promote(judged_by(chain, accuracy=0.999), encryption, slug, now=now)
     else:
-        promote(chain, encryption, slug, now=now, thresholds=Thresholds(accuracy=0.85, recall=0.5))
+        promote(judged_by(chain, accuracy=0.85, recall=0.5), encryption, slug, now=now)
 
 
 def _begin(storage: Storage, now: datetime) -> None:

@@ -54,6 +54,13 @@ OBJECTS = (
     Row("s3:PutObject", f"{RUN}/report.html", {WORKER}),
     Row("s3:PutObject", f"{RUN}/progress/mnist_model_19990101_000000.json", {TRAINER, WORKER}),
     Row("s3:PutObject", f"{RUN}/resume/mnist_model_19990101_000000", {TRAINER, WORKER}),
+    # Another classifier's, in folders of its own: the same roles may do the same.
+    Row("s3:PutObject", "checkpoints/contracts/contracts_model_19990101_000000/weights", {TRAINER}),
+    Row("s3:PutObject", "checkpoints/contracts/contracts_model_19990101_000000_final/weights", {PROMOTER}),
+    Row("s3:PutObject", "checkpoints/contracts/champion.json", {PROMOTER}),
+    Row("s3:PutObject", "decisions/contracts/99999999.json", {PROMOTER}),
+    Row("s3:PutObject", "runs/contracts/a-run/plan.json", {WORKER}),
+    Row("s3:PutObject", "runs/contracts/a-run/decision_base.json", {PROMOTER}),
     Row("s3:PutObjectTagging", f"{CANDIDATE}/weights", {TRAINER}),
     Row("s3:PutObjectRetention", f"{FINAL}/weights", {PROMOTER}),
     Row("s3:BypassGovernanceRetention", f"{FINAL}/weights", NOBODY),

@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from mnist_tasks.dataset import Dataset
+from mnist_tasks.mnist import MNIST
 
 TRAIN, TEST = 200, 100
-SHAPES = {"x_train": (TRAIN, 28, 28), "y_train": (TRAIN,), "x_test": (TEST, 28, 28), "y_test": (TEST,)}
+SMALL = MNIST.model_copy(update={"training_images": TRAIN, "test_images": TEST})
+SHAPES = SMALL.shapes
 
 
 def small_dataset(seed: int = 0) -> Dataset:

@@ -28,6 +28,7 @@ import boto3
 import localcloud
 from mnist_tasks.config import Settings
 from mnist_tasks.layout import Layout, run_slug
+from mnist_tasks.mnist import MNIST
 from mnist_tasks.storage import Storage
 from tools import services
 from tools.laptop import ROOT, Laptop
@@ -156,7 +157,7 @@ class Studio:
     @property
     def layout(self) -> Layout:
         """Its keys."""
-        return Layout()
+        return Layout(MNIST)
 
     def _address(self, run_id: str = "") -> str:
         query = {"dag_id": DAG} | ({"run_id": run_id} if run_id else {})

@@ -22,6 +22,7 @@ import boto3
 import localcloud
 from mnist_tasks.config import Settings
 from mnist_tasks.layout import Layout, run_slug
+from mnist_tasks.mnist import MNIST
 from mnist_tasks.promotion.release import read_champion
 from mnist_tasks.storage import Storage
 from tools.laptop import ROOT, Laptop
@@ -127,7 +128,7 @@ def _print_results(laptop: Laptop, slug: str, build: Path) -> None:
 def _storage(cloud: localcloud.Cloud) -> tuple[Storage, Layout]:
     settings = Settings.from_environment(cloud.environment)
     client = boto3.client("s3", **cloud.client_arguments)
-    return Storage(client, settings.bucket), Layout(settings.checkpoints_prefix)
+    return Storage(client, settings.bucket), Layout(MNIST, settings.checkpoints_prefix)
 
 
 def _mail_of(maildir: Path, slug: str) -> Path | None:

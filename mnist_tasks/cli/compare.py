@@ -6,6 +6,7 @@ Both are asked about the same test images again; nothing that was recorded is be
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from mnist_tasks.cli.terminal import percent, styled
 from mnist_tasks.dataset import Dataset
 from mnist_tasks.inference import predict, read_weights
 from mnist_tasks.metrics import Evaluation, evaluate, wilson_interval
-from mnist_tasks.promotion.gates import DEFAULT_THRESHOLDS, Comparison
+from mnist_tasks.promotion.gates import Comparison
 from mnist_tasks.promotion.gates import compare as mcnemar
 
 
@@ -35,12 +36,13 @@ class Side:
 
 @dataclass(frozen=True, eq=False)
 class Pair:
-    """Both, and the one-sided exact McNemar test in either direction."""
+    """Both, the one-sided exact McNemar test in either direction, and what the classes are called."""
 
     first: Side
     second: Side
     first_better: Comparison
     second_better: Comparison
+    classes: tuple[str, ...]
 
     @property
     def sentence(self) -> str:
@@ -58,7 +60,7 @@ class Pair:
         p_value = min(self.first_better.p_value, self.second_better.p_value)
         return (
             f"{ahead} images are read rightly by the first alone, {behind} by the second alone: exact McNemar test, "
-            f"one-sided, p = {p_value:.2g}, alpha {DEFAULT_THRESHOLDS.alpha:g}."
+            f"one-sided, p = {p_value:.2g}, alpha {self.first_better.alpha:g}."
         )
 
 
@@ -71,11 +73,14 @@ def compare(place: Place, first: Manifest, second: Manifest) -> Pair:
     """
     data = dataset.load(place.storage, place.layout, first.job.dataset_sha256)
     one, two = _ask(place, first, data), _ask(place, second, data)
-    return Pair(one, two, mcnemar(one.right, two.right, rule="better"), mcnemar(two.right, one.right, rule="better"))
+    better = partial(mcnemar, rule="better", thresholds=place.layout.classifier.thresholds)
+    names = place.layout.classifier.classes
+    return Pair(one, two, better(one.right, two.right), better(two.right, one.right), names)
 
 
 def _ask(place: Place, manifest: Manifest, data: Dataset) -> Side:
-    weights = read_weights(checkpoints.load_weights(place.storage, place.encryption, manifest))
+    stored = checkpoints.load_weights(place.storage, place.encryption, manifest)
+    weights = read_weights(stored, place.layout.classifier)
     probabilities = predict(weights, data.x_test)
     right = np.asarray(probabilities.argmax(axis=1) == data.y_test)
     return Side(manifest, evaluate(probabilities, data.y_test), right)
@@ -87,7 +92,7 @@ def to_dict(pair: Pair) -> dict[str, Any]:
     return {
         "verdict": pair.sentence,
         "test": "exact McNemar, one-sided",
-        "alpha": DEFAULT_THRESHOLDS.alpha,
+        "alpha": pair.first_better.alpha,
         "models": [
             {
                 "manifest": side.manifest.model_dump(mode="json"),
@@ -104,26 +109,17 @@ def to_dict(pair: Pair) -> dict[str, Any]:
 def view(pair: Pair) -> RenderableType:
     """For people."""
     table = terminal.table("", pair.first.manifest.name, pair.second.manifest.name)
-    for name, one, two in zip(_NAMES, _column(pair.first), _column(pair.second), strict=True):
+    for name, one, two in zip(_names(pair.classes), _column(pair.first), _column(pair.second), strict=True):
         table.add_row(styled(name, "bold"), one, two)
     other = pair.first.manifest.job.dataset_sha256 != pair.second.manifest.job.dataset_sha256
     note = "\nThey were trained on different data sets; the test images are those of the first." if other else ""
     return Group(styled(pair.sentence, "bold"), styled(pair.figures + "\n", ""), table, styled(note, ""))
 
 
-# Short enough for two finals beside them in 80 columns.
-_NAMES = (
-    "accuracy",
-    "95%",
-    "loss",
-    "wrong",
-    *(f"recall {digit}" for digit in range(10)),
-    "val acc",
-    "best epoch",
-    "rate",
-    "seed",
-    "run",
-)
+def _names(classes: tuple[str, ...]) -> tuple[str, ...]:
+    # Short enough for two finals beside them in 80 columns.
+    recalls = (f"recall {name}" for name in classes)
+    return ("accuracy", "95%", "loss", "wrong", *recalls, "val acc", "best epoch", "rate", "seed", "run")
 
 
 def _column(side: Side) -> tuple[str, ...]:

@@ -9,15 +9,14 @@ from mnist_tasks import checkpoints
 from mnist_tasks.checkpoints import Manifest
 from mnist_tasks.cli.place import Place
 from mnist_tasks.errors import ConfigurationError, MnistError, NotFoundError
-from mnist_tasks.layout import is_final, is_name, run_slug, slug_beginning
+from mnist_tasks.layout import is_final, is_name, is_slug, run_slug, slug_beginning
 from mnist_tasks.plan import pick_best
 from mnist_tasks.promotion import decisions
 from mnist_tasks.promotion.finals import read_final
 from mnist_tasks.runs import newest_plans
 
 LATEST = "latest"
-DAGS = ("mnist_training", "mnist_rollback")
-FIRST_RUN = "trigger mnist_training in the Airflow UI (on a laptop: make run, or make up)"
+FIRST_RUN = "trigger mnist_training (or another classifier's) in the Airflow UI (on a laptop: make run, or make up)"
 # What is shown of many, and how many are looked through for names that look alike: one request to S3.
 _SHOWN, _LISTED = 5, 1000
 
@@ -31,7 +30,8 @@ def find_run(place: Place, text: str) -> str:
     """
     if text == LATEST:
         return _latest(place)
-    for slug in (text, *(run_slug(dag, text) for dag in DAGS)):
+    classifier = place.layout.classifier
+    for slug in (text, *(run_slug(dag, text) for dag in (classifier.training_dag, classifier.rollback_dag))):
         if _is_run(place, slug):
             return slug
     beginning = slug_beginning(text)
@@ -62,7 +62,7 @@ def _is_run(place: Place, slug: str) -> bool:
 def _beginning_with(place: Place, beginning: str, *, most: int) -> list[str]:
     folders = place.storage.folders(place.layout.runs(beginning), most=most)
     slugs = [folder.rpartition("/")[2] for folder in folders]
-    return [slug for slug in slugs if slug != "names"]
+    return [slug for slug in slugs if is_slug(slug)]
 
 
 def _unknown(place: Place, text: str) -> MnistError:

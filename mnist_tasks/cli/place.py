@@ -1,4 +1,7 @@
-"""Where the commands look: the bucket of `MNIST_BUCKET`, through boto3's own chain of configuration."""
+"""Where the commands look: the bucket of `MNIST_BUCKET`, through boto3's own chain of configuration.
+
+`MNIST_CLASSIFIER` names another classifier than MNIST.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
+from mnist_tasks.classifiers import named
 from mnist_tasks.config import Settings
 from mnist_tasks.encryption import Encryption
 from mnist_tasks.errors import ConfigurationError
@@ -59,7 +63,7 @@ def open_records(folder: Path | None, keys: Path | None) -> Chain:
     settings = Settings.from_environment(os.environ)
     trusted = TrustedKeys.from_file(str(keys) if keys else settings.signing_keys)
     storage = Folder.at(folder) if folder else open_place().storage
-    return Chain(storage, Layout(settings.checkpoints_prefix), trusted)
+    return Chain(storage, _layout(settings), trusted)
 
 
 def open_place() -> Place:
@@ -69,7 +73,11 @@ def open_place() -> Place:
         ConfigurationError: a variable is outside its bounds, or AWS's configuration cannot be used.
     """
     settings = Settings.from_environment(os.environ)
-    return Place(settings, Storage(_client("s3"), settings.bucket), Layout(settings.checkpoints_prefix))
+    return Place(settings, Storage(_client("s3"), settings.bucket), _layout(settings))
+
+
+def _layout(settings: Settings) -> Layout:
+    return Layout(named(os.environ.get("MNIST_CLASSIFIER") or "mnist"), settings.checkpoints_prefix)
 
 
 def _client(service: Literal["s3", "kms"]) -> Any:

@@ -1,13 +1,13 @@
 """`mnist rollback`: asks Airflow to put an earlier final back into service.
 
-The DAG `mnist_rollback` does it, whoever triggers it: the same code, the same record, the same mail. Nothing is written
-to S3 from here.
+The classifier's DAG (`mnist_rollback`) does it, whoever triggers it: the same code, the same record, the same mail.
+Nothing is written to S3 from here.
 """
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -17,14 +17,13 @@ from mnist_tasks.cli.place import Place
 from mnist_tasks.cli.terminal import facts, percent, styled
 from mnist_tasks.config import RollbackConfig
 from mnist_tasks.errors import ConfigurationError, MnistError
-from mnist_tasks.layout import run_slug
+from mnist_tasks.layout import classifier_of, run_slug
 from mnist_tasks.promotion import decisions
 from mnist_tasks.promotion.decisions import Decision
 from mnist_tasks.promotion.finals import read_final
 from mnist_tasks.promotion.in_service import read_in_service
 from mnist_tasks.report.words import run_url
 
-DAG = "mnist_rollback"
 # Its step that decides; its cause of a failure is the run's.
 _STEP = "rollback"
 _SECONDS = 1.0
@@ -35,15 +34,16 @@ class Triggered:
     """A run of the DAG; `decision` is known once it has ended."""
 
     url: str
+    dag_id: str
     run_id: str
     decision: Decision | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """For machines."""
         return {
-            "dag_id": DAG,
+            "dag_id": self.dag_id,
             "run_id": self.run_id,
-            "url": run_url(self.url, DAG, self.run_id),
+            "url": run_url(self.url, self.dag_id, self.run_id),
             "decision": self.decision.summary() if self.decision else None,
         }
 
@@ -88,11 +88,13 @@ def trigger(airflow: Airflow, wanted: RollbackConfig) -> Triggered:
     Raises:
         ConfigurationError: it is paused, so that its run would wait.
     """
-    if airflow.is_paused(DAG):
+    dag_id = f"{classifier_of(wanted.to)}_rollback"
+    if airflow.is_paused(dag_id):
         raise ConfigurationError(
-            f"the DAG {DAG} is paused in {airflow.url}: a run of it would wait", mend="switch it on in the Airflow UI"
+            f"the DAG {dag_id} is paused in {airflow.url}: a run of it would wait",
+            mend="switch it on in the Airflow UI",
         )
-    return Triggered(airflow.url, airflow.trigger(DAG, wanted.model_dump()))
+    return Triggered(airflow.url, dag_id, airflow.trigger(dag_id, wanted.model_dump()))
 
 
 def wait(airflow: Airflow, place: Place, triggered: Triggered) -> Triggered:
@@ -102,23 +104,23 @@ def wait(airflow: Airflow, place: Place, triggered: Triggered) -> Triggered:
         MnistError: it failed; the error has its cause.
         TemporaryError: Airflow does not answer any more; the run goes on without us.
     """
-    while (state := airflow.state(DAG, triggered.run_id)) not in {"success", "failed"}:
+    while (state := airflow.state(triggered.dag_id, triggered.run_id)) not in {"success", "failed"}:
         time.sleep(_SECONDS)
     if state == "failed":
-        cause = airflow.cause(DAG, triggered.run_id, _STEP)
-        where = run_url(triggered.url, DAG, triggered.run_id)
+        cause = airflow.cause(triggered.dag_id, triggered.run_id, _STEP)
+        where = run_url(triggered.url, triggered.dag_id, triggered.run_id)
         raise MnistError(
             f"the rollback failed: {cause.get('problem') or 'its log says why'} ({where})",
             mend=str(cause.get("mend", "")),
         )
-    decision = decisions.find_of_run(place.chain, run_slug(DAG, triggered.run_id))
-    return Triggered(triggered.url, triggered.run_id, decision)
+    decision = decisions.find_of_run(place.chain, run_slug(triggered.dag_id, triggered.run_id))
+    return replace(triggered, decision=decision)
 
 
 def view(triggered: Triggered) -> RenderableType:
     """For people."""
     decision = triggered.decision
-    run = facts(("run", triggered.run_id), ("page", run_url(triggered.url, DAG, triggered.run_id)))
+    run = facts(("run", triggered.run_id), ("page", run_url(triggered.url, triggered.dag_id, triggered.run_id)))
     if decision is None:
         return Group(styled("The rollback was triggered; mnist history shows when it is done.", "bold"), run)
     told = f"{decision.champion_after} is in service, by decision {decision.sequence}."

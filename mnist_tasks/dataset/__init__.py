@@ -1,12 +1,12 @@
-"""MNIST: got once, checked by hash, kept in S3 under its hash, read without trusting it.
+"""The data set: got once, checked by hash, kept in S3 under its hash, read without trusting it.
 
 `download` brings it into S3, `load` reads it from there, `split` sets the validation images aside. What the data has to
-be stands in `pins`, the sources are `url` and `package`.
+be stands in the classifier's definition; MNIST's sources are `url` and `package`, its hashes stand in `pins`.
 """
 
 from mnist_tasks.dataset.arrays import Dataset, Split, check_content, split
 from mnist_tasks.dataset.npz import read_npz, write_npz
-from mnist_tasks.dataset.pins import ARRAY_SHA256, KERAS_FILE, REBUILT_FILE, SHAPES
+from mnist_tasks.dataset.pins import ARRAY_SHA256, KERAS_FILE, REBUILT_FILE
 from mnist_tasks.dataset.stored import DatasetRef, download, load
 from mnist_tasks.dataset.timeouts import Timeouts
 
@@ -14,7 +14,6 @@ __all__ = [
     "ARRAY_SHA256",
     "KERAS_FILE",
     "REBUILT_FILE",
-    "SHAPES",
     "Dataset",
     "DatasetRef",
     "Split",

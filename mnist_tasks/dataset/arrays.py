@@ -13,16 +13,15 @@ from numpy.typing import NDArray
 from mnist_tasks.dataset.pins import ARRAY_SHA256
 from mnist_tasks.errors import ConfigurationError, DataError
 
-IMAGE_SHAPE = (28, 28)
 # Any fixed number would do. A change of it changes which images validate, and ends comparability with earlier runs.
 _SPLIT_SEED = 19980101
 
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Images (n, 28, 28), 0 is background and 255 full ink, with their labels (n,): four uint8 arrays in C order.
+    """Images (n, height, width), 0 is background and 255 full ink, with their labels (n,): uint8 arrays in C order.
 
-    What the pixels and labels hold is not checked here but in `mnist_tasks.validation`.
+    All images have one size. What the pixels and labels hold is checked in `mnist_tasks.validation`.
 
     Raises:
         DataError: an array has another type or shape, or a split has not one label for each image.
@@ -34,9 +33,10 @@ class Dataset:
     y_test: NDArray[np.uint8]
 
     def __post_init__(self) -> None:
+        size = self.x_train.shape[1:] if self.x_train.ndim == 3 else ("height", "width")
         for split in ("train", "test"):
             images, labels = self.arrays()[f"x_{split}"], self.arrays()[f"y_{split}"]
-            _check_array(f"x_{split}", images, (len(images), *IMAGE_SHAPE))
+            _check_array(f"x_{split}", images, (len(images), *size))
             _check_array(f"y_{split}", labels, (len(images),))
 
     def arrays(self) -> Mapping[str, NDArray[np.uint8]]:
@@ -44,12 +44,12 @@ class Dataset:
         return {"x_train": self.x_train, "y_train": self.y_train, "x_test": self.x_test, "y_test": self.y_test}
 
 
-def _check_array(name: str, array: NDArray[np.uint8], shape: tuple[int, ...]) -> None:
+def _check_array(name: str, array: NDArray[np.uint8], shape: tuple[int | str, ...]) -> None:
     if array.dtype != np.uint8 or array.shape != shape or not array.flags.c_contiguous:
         order = "C" if array.flags.c_contiguous else "another"
         raise DataError(
             f"{name} is {array.dtype}{array.shape} in {order} order, expected uint8{shape} in C order",
-            mend="build the Dataset from uint8 arrays with one label for each image of 28x28 pixels",
+            mend="build the Dataset from uint8 arrays with one label for each image, all images of one size",
         )
 
 

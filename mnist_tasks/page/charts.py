@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from mnist_tasks.history import Epoch
 from mnist_tasks.page.data import Move
-from mnist_tasks.states import State, training_images
+from mnist_tasks.states import State
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -105,7 +105,7 @@ def _points(state: State, quantity: str, scale: int) -> tuple[list[Point], list[
     training = [(float(e.epoch), scale * float(getattr(e, quantity))) for e in epochs]
     validation = [(float(e.epoch), scale * float(getattr(e, f"validation_{quantity}"))) for e in epochs]
     if not epochs and state.progress:
-        images = training_images(state.job)
+        images = state.images
         training = [(r.images / images, scale * float(getattr(r, quantity))) for r in state.progress.start]
     return training, validation
 

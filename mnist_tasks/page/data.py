@@ -12,6 +12,7 @@ from typing import Literal
 from mnist_tasks import attempts, states
 from mnist_tasks.attempts import Attempt
 from mnist_tasks.checkpoints import StoredObject
+from mnist_tasks.classifier import Classifier
 from mnist_tasks.config import Frozen
 from mnist_tasks.cost import Cost, Prices, cost_of
 from mnist_tasks.layout import Layout, run_slug
@@ -78,6 +79,7 @@ class _Published(Frozen, extra="ignore"):
 class RunView:
     """One run, as far as it has come. What is not there yet is None."""
 
+    classifier: Classifier
     run: AirflowRun
     now: datetime
     plan: Found[Plan]
@@ -127,6 +129,7 @@ class RunLine:
 class Overview:
     """What is in service, how it came there, and the newest runs; `newest` is the run that people look for."""
 
+    classifier: Classifier
     now: datetime
     moves: tuple[Move, ...]
     trouble: Found[None]
@@ -152,6 +155,7 @@ def read_run(place: Place, run: AirflowRun, now: datetime) -> RunView:
     final = begin(partial(verify_final, place.chain, decision.value)) if decision.value else None
     found = trained.result() if trained else Found[tuple[State, ...]]()
     return RunView(
+        classifier=layout.classifier,
         run=run,
         now=now,
         plan=plan,
@@ -204,6 +208,7 @@ def read_overview(place: Place, runs: Sequence[AirflowRun], rollbacks: Sequence[
     decided = {decision.run: decision for decision in found.value or ()}
     finals = [begin(partial(verify_final, place.chain, decision)) for decision in found.value or ()]
     return Overview(
+        classifier=place.layout.classifier,
         now=now,
         moves=tuple(
             Move(decision, known.get(decision.run), final.result().value)

@@ -97,7 +97,8 @@ def run(view: RunView) -> str:
     decision, cost = view.decision.value, view.cost.value
     values: dict[str, Any] = {
         "view": view,
-        "is_rollback": view.run.dag_id == "mnist_rollback",
+        "classifier": view.classifier,
+        "is_rollback": view.run.dag_id == view.classifier.rollback_dag,
         "cards": cards(view),
         "cost": cost,
         "headline": texts.headline(view),

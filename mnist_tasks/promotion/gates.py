@@ -13,33 +13,12 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
+from mnist_tasks.classifier import Classifier, Thresholds
 from mnist_tasks.config import Frozen
 from mnist_tasks.errors import DataError
 from mnist_tasks.metrics import Evaluation
 
 Rule = Literal["better", "not_worse"]
-
-
-class Thresholds(Frozen):
-    """The numbers behind the gates; the defaults are the project's own."""
-
-    accuracy: float = Field(default=0.975, ge=0, le=1, description="test accuracy: the specification's floor")
-    # Eight seeds of the default training gave each digit a recall of 0.951 or more (mean 0.978, standard deviation of
-    # the weakest digit 0.008): no healthy training comes near this floor, and one that neglects a digit falls below it.
-    recall: float = Field(default=0.93, ge=0, le=1, description="test recall of each digit")
-    # One image of the smallest validation set that a run may ask for: summing in another order can tip a close call.
-    reload: float = Field(
-        default=0.001, ge=0, le=1, description="difference of validation accuracy, trained and recomputed"
-    )
-    alpha: float = Field(
-        default=0.01, gt=0, lt=0.5, description="risk of releasing a model that is not better, one-sided"
-    )
-    # Two seeds of the default training answer 145 to 194 of 10,000 test images differently. With this margin, 98% of
-    # such pairs, equally good by construction, count as not worse; with 0.002 it would be 20%, a change in vain.
-    margin: float = Field(default=0.005, gt=0, lt=0.5, description="loss of accuracy that `not_worse` tolerates")
-
-
-DEFAULT_THRESHOLDS = Thresholds()
 
 
 class Gate(Frozen):
@@ -70,22 +49,23 @@ class Comparison(Frozen):
 
 
 def absolute_gates(
-    evaluation: Evaluation, *, trained: float, recomputed: float, thresholds: Thresholds = DEFAULT_THRESHOLDS
+    evaluation: Evaluation, classifier: Classifier, *, trained: float, recomputed: float
 ) -> tuple[Gate, ...]:
     """The conditions for a `_final`.
 
     Args:
         evaluation: Recomputed on the test images.
+        classifier: Its thresholds are what each value is held against.
         trained: Validation accuracy that the manifest states.
         recomputed: Validation accuracy of the stored weights: if it differs, these are not the weights that were
             trained, or not the images.
-        thresholds: What each value is held against.
     """
+    thresholds, noun = classifier.thresholds, classifier.noun
     return (
         _at_least("accuracy", "test accuracy", evaluation.accuracy, thresholds.accuracy),
         *(
-            _at_least(f"recall {digit}", f"test recall of digit {digit}", recall, thresholds.recall)
-            for digit, recall in enumerate(evaluation.recall)
+            _at_least(f"recall {name}", f"test recall of {noun} {name}", recall, thresholds.recall)
+            for name, recall in zip(classifier.classes, evaluation.recall, strict=True)
         ),
         _reload_gate(trained, recomputed, thresholds.reload),
     )
@@ -112,7 +92,7 @@ def compare(
     champion_right: npt.NDArray[np.bool_],
     *,
     rule: Rule,
-    thresholds: Thresholds = DEFAULT_THRESHOLDS,
+    thresholds: Thresholds,
 ) -> Comparison:
     """Hold a challenger against the champion.
 

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from mnist_tasks import checkpoints
 from mnist_tasks.checkpoints import Manifest
+from mnist_tasks.classifier import Thresholds
 from mnist_tasks.dataset import Dataset, load, split
 from mnist_tasks.encryption import Encryption
 from mnist_tasks.inference import Weights, predict, read_weights
@@ -22,7 +23,7 @@ from mnist_tasks.promotion import decisions
 from mnist_tasks.promotion.chain import Chain
 from mnist_tasks.promotion.decisions import NO_EVIDENCE, Champion, Decision, Evidence, Verdict
 from mnist_tasks.promotion.finals import keep_promotion, read_final_of
-from mnist_tasks.promotion.gates import DEFAULT_THRESHOLDS, Gate, Rule, Thresholds, absolute_gates, compare
+from mnist_tasks.promotion.gates import Gate, Rule, absolute_gates, compare
 from mnist_tasks.promotion.release import update_champion
 
 
@@ -32,10 +33,11 @@ def promote(
     slug: str,
     *,
     now: datetime,
-    thresholds: Thresholds = DEFAULT_THRESHOLDS,
     evidence: Evidence = NO_EVIDENCE,
 ) -> Decision:
     """Promote the best candidate of the run `slug`, and release it if the run's rule says so.
+
+    The classifier is that of the chain's layout; its thresholds decide.
 
     Killed at any moment and run again, it ends in the same state with one decision: a decision that was made stands.
 
@@ -49,7 +51,7 @@ def promote(
     """
     decision = decisions.find_of_run(chain, slug)
     if decision is None:
-        decision = _decide(chain, encryption, slug, now=now, thresholds=thresholds, evidence=evidence)
+        decision = _decide(chain, encryption, slug, now=now, evidence=evidence)
     keep_promotion(chain, decision)
     update_champion(chain)
     return decisions.passed(decision)
@@ -81,14 +83,12 @@ class _Examination:
         return tuple(gate.sentence for gate in self.gates if not gate.passed)
 
 
-def _decide(
-    chain: Chain, encryption: Encryption, slug: str, *, now: datetime, thresholds: Thresholds, evidence: Evidence
-) -> Decision:
+def _decide(chain: Chain, encryption: Encryption, slug: str, *, now: datetime, evidence: Evidence) -> Decision:
     storage, layout = chain.storage, chain.layout
     plan = read_plan(storage, layout, slug)
     candidate = pick_best(storage, layout, slug)
     dataset = load(storage, layout, plan.dataset_sha256)
-    examination = _examine(chain, encryption, candidate, dataset, thresholds)
+    examination = _examine(chain, encryption, candidate, dataset)
     final = None
     if not examination.failures:
         final = _Stored.of(chain, checkpoints.commit_final(storage, encryption, layout, candidate, now=now))
@@ -97,24 +97,22 @@ def _decide(
         if final is None:
             return _rejected(examination)
         champion_right = _champion_right(chain, encryption, champion, dataset) if champion else None
-        return _promoted(examination, final, champion_right, plan.config.release_rule, thresholds)
+        return _promoted(examination, final, champion_right, plan.config.release_rule, layout.classifier.thresholds)
 
     return decisions.record(chain, slug, decide, now=now, evidence=evidence)
 
 
-def _examine(
-    chain: Chain, encryption: Encryption, candidate: Manifest, dataset: Dataset, thresholds: Thresholds
-) -> _Examination:
-    stored = _Stored.of(chain, candidate)
-    weights = read_weights(checkpoints.load_weights(chain.storage, encryption, candidate))
+def _examine(chain: Chain, encryption: Encryption, candidate: Manifest, dataset: Dataset) -> _Examination:
+    stored, classifier = _Stored.of(chain, candidate), chain.layout.classifier
+    weights = read_weights(checkpoints.load_weights(chain.storage, encryption, candidate), classifier)
     validation = split(dataset, candidate.job.validation_images).validation
     probabilities = predict(weights, dataset.x_test)
     evaluation = evaluate(probabilities, dataset.y_test)
     gates = absolute_gates(
         evaluation,
+        classifier,
         trained=candidate.validation_accuracy,
         recomputed=float(_right(weights, dataset.x_train[validation], dataset.y_train[validation]).mean()),
-        thresholds=thresholds,
     )
     right = probabilities.argmax(axis=1) == dataset.y_test
     return _Examination(stored, evaluation, right, gates)
@@ -129,7 +127,7 @@ def _champion_right(
 ) -> npt.NDArray[np.bool_]:
     """Which test images the champion reads rightly: asked again, on the images of this run."""
     final = read_final_of(chain, champion)
-    weights = read_weights(checkpoints.load_weights(chain.storage, encryption, final))
+    weights = read_weights(checkpoints.load_weights(chain.storage, encryption, final), chain.layout.classifier)
     return _right(weights, dataset.x_test, dataset.y_test)
 
 

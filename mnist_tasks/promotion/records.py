@@ -6,7 +6,7 @@ from typing import Any, Literal, Self
 
 from pydantic import AwareDatetime, Field, model_validator
 
-from mnist_tasks.config import Frozen, S3KeyPart, Sha256
+from mnist_tasks.config import FinalName, Frozen, S3KeyPart, Sha256
 from mnist_tasks.metrics import Evaluation
 from mnist_tasks.promotion.gates import Comparison, Gate
 
@@ -14,7 +14,7 @@ from mnist_tasks.promotion.gates import Comparison, Gate
 class Champion(Frozen):
     """The final in service. `decision` is the number of the record that put it there, `accuracy` is on test images."""
 
-    name: str = Field(pattern=r"^mnist_model_\d{8}_\d{6}_final$")
+    name: FinalName
     decision: int = Field(ge=1)
     weights_sha256: Sha256
     accuracy: float = Field(ge=0, le=1)

@@ -129,14 +129,14 @@ def rollback(
 def _read_final(chain: Chain, name: str) -> Manifest:
     if not is_final(name):
         raise ConfigurationError(
-            f"{name!r} is not the name of a final; expected mnist_model_YYYYMMDD_HHMMSS_final",
+            f"{name!r} is not the name of a final; expected {chain.layout.classifier.name}_model_YYYYMMDD_HHMMSS_final",
             mend="only a promoted model can be put into service: take its name from a report",
         )
     return read_final(chain, name)
 
 
 def _evaluate(storage: Storage, encryption: Encryption, layout: Layout, final: Manifest) -> Evaluation:
-    weights = read_weights(checkpoints.load_weights(storage, encryption, final))
+    weights = read_weights(checkpoints.load_weights(storage, encryption, final), layout.classifier)
     dataset = load(storage, layout, final.job.dataset_sha256)
     return evaluate(predict(weights, dataset.x_test), dataset.y_test)
 

@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 from pydantic import Field
 
+from mnist_tasks.classifier import Classifier
 from mnist_tasks.config import Frozen
 from mnist_tasks.notify import Mail, one_line
 from mnist_tasks.promotion.records import Decision
@@ -25,9 +26,9 @@ CID_DOMAIN = "plots"  # a Content-ID has the form of an address
 PLOTS = (
     ("accuracy", "Accuracy by epoch", "Accuracy on training and validation images by epoch"),
     ("loss", "Loss by epoch", "Loss on training and validation images by epoch"),
-    ("confusion", "Confusion matrix", "How often each digit was read as which"),
+    ("confusion", "Confusion matrix", "How often each {noun} was read as which"),
     ("mistakes", "Worst mistakes", "The mistakes that the model was most sure of"),
-    ("recall", "Recall by digit", "Share of each digit's images that was read rightly"),
+    ("recall", "Recall by {noun}", "Share of each {noun}'s images that was read rightly"),
     ("calibration", "Calibration", "How often answers were right by how sure the model was of them"),
 )
 _RUN_ID_LIMIT = 250
@@ -64,13 +65,14 @@ def render_report_mail(
         airflow_url: Address of the Airflow UI; empty: no links.
         earlier_failure: Subject of the mail that told that this run had failed; empty: it had not.
     """
-    shown = [plot for plot in PLOTS if plot[0] in images]
+    classifier = data.layout.classifier
+    shown = [tuple(text.format(noun=classifier.noun) for text in plot) for plot in PLOTS if plot[0] in images]
     values = facts(data) | {
         "run_id": one_line(data.plan.run_id, _RUN_ID_LIMIT),
         "gates_line": _gates_line(data.decision),
         "data_line": _data_line(data),
         "report_uri": data.uri(data.key("report.html")),
-        "recovery": words.recovery(earlier_failure),
+        "recovery": words.recovery(classifier, earlier_failure),
         **_links(airflow_url, data.plan.dag_id, data.plan.run_id),
         "plots": shown,
     }
@@ -94,10 +96,13 @@ def _data_line(data: ReportData) -> str:
     return f"{passed} of {len(checks)} checks passed; SHA-256 {data.plan.dataset_sha256[:12]}…"
 
 
-def render_failure_mail(failures: Sequence[FailedStep], *, dag_id: str, run_id: str, airflow_url: str = "") -> Mail:
+def render_failure_mail(
+    classifier: Classifier, failures: Sequence[FailedStep], *, dag_id: str, run_id: str, airflow_url: str = ""
+) -> Mail:
     """The mail about a run that failed.
 
     Args:
+        classifier: Whose run it is.
         failures: The steps that failed, the first one first; empty if their causes were not recorded.
         dag_id: The DAG.
         run_id: Its run, as Airflow calls it.
@@ -119,7 +124,7 @@ def render_failure_mail(failures: Sequence[FailedStep], *, dag_id: str, run_id: 
         ],
         **links,
     }
-    return _mail("failure_mail", f"{words.PREFIX}{what}", values, {})
+    return _mail("failure_mail", f"{words.prefix(classifier)}{what}", values, {})
 
 
 def _for_people(failure: FailedStep, run_url: str) -> dict[str, Any]:
@@ -135,10 +140,13 @@ def _for_people(failure: FailedStep, run_url: str) -> dict[str, Any]:
     }
 
 
-def render_rollback_mail(decision: Decision, *, dag_id: str, run_id: str, airflow_url: str = "") -> Mail:
+def render_rollback_mail(
+    classifier: Classifier, decision: Decision, *, dag_id: str, run_id: str, airflow_url: str = ""
+) -> Mail:
     """The mail about a champion that was set back by hand.
 
     Args:
+        classifier: Whose champion it is.
         decision: The record of it.
         dag_id: The DAG.
         run_id: Its run, as Airflow calls it.
@@ -155,7 +163,7 @@ def render_rollback_mail(decision: Decision, *, dag_id: str, run_id: str, airflo
         "steps": [Step("To undo it:", undo)] if undo else [],
         **_links(airflow_url, dag_id, run_id),
     }
-    return _mail("rollback_mail", f"{words.PREFIX}rolled back to {decision.champion_after}", values, {})
+    return _mail("rollback_mail", f"{words.prefix(classifier)}rolled back to {decision.champion_after}", values, {})
 
 
 def _mail(template: str, subject: str, values: Mapping[str, Any], images: Mapping[str, bytes]) -> Mail:

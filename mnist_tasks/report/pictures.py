@@ -41,7 +41,7 @@ def to_svg(figure: Figure, name: str) -> str:
 
 
 def digits_png(images: npt.NDArray[np.uint8]) -> bytes:
-    """Images (n, 28, 28) below each other as one grey PNG, pixel for pixel, dark ink on white as in the plots."""
+    """Images (n, height, width) below each other as one grey PNG, pixel for pixel, dark ink on white as in plots."""
     from PIL import Image
 
     buffer = io.BytesIO()

@@ -81,12 +81,15 @@ def learning_curve(
     return figure
 
 
-def confusion_matrix(evaluation: Evaluation) -> Figure:
-    """How often each digit (rows) was read as which (columns); colour shows the mistakes only, or they would drown."""
+def confusion_matrix(evaluation: Evaluation, classes: Sequence[str], noun: str) -> Figure:
+    """How often each class (rows) was read as which (columns); colour shows the mistakes only, or they would drown."""
     counts = np.array(evaluation.confusion)
     mistakes = counts - np.diag(np.diag(counts))
     most = max(int(mistakes.max()), 1)
-    with _canvas(height=335, left=0.11, right=0.99, bottom=0.01, top=0.90) as (figure, axes):
+    with _canvas(height=335, left=0.09 + _width(classes), right=0.99, bottom=0.01, top=0.90) as (
+        figure,
+        axes,
+    ):
         from matplotlib.patches import Rectangle
 
         for (true, predicted), count in np.ndenumerate(counts):
@@ -97,21 +100,24 @@ def confusion_matrix(evaluation: Evaluation) -> Figure:
             place = (predicted - 0.47, true - 0.47)
             axes.add_patch(Rectangle(place, 0.94, 0.94, color=COLOURS[fill], alpha=alpha, linewidth=0))
             axes.text(predicted, true, f"{count}", ha="center", va="center", color=COLOURS[ink])
-        _digits(axes)
+        _label_classes(axes, classes, noun)
     return figure
 
 
-def recall_by_class(evaluation: Evaluation, floor: float | None) -> Figure:
-    """The share of each digit's images that was read rightly, with its 95% Wilson interval and the gate's floor."""
+def recall_by_class(evaluation: Evaluation, classes: Sequence[str], floor: float | None) -> Figure:
+    """The share of each class's images that was read rightly, with its 95% Wilson interval and the gate's floor."""
     intervals = evaluation.recall_intervals
-    with _canvas(height=250, left=0.05, right=0.86, bottom=0.11, top=0.93) as (figure, axes):
-        for digit, ((low, high), recall) in enumerate(zip(intervals, evaluation.recall, strict=True)):
+    with _canvas(height=250, left=0.03 + _width(classes), right=0.86, bottom=0.11, top=0.93) as (
+        figure,
+        axes,
+    ):
+        for label, ((low, high), recall) in enumerate(zip(intervals, evaluation.recall, strict=True)):
             colour = COLOURS["bad" if floor is not None and recall < floor else "accent"]
-            axes.plot([100 * low, 100 * high], [digit, digit], color=colour, linewidth=2.5, alpha=0.4)
-            axes.plot([100 * recall], [digit], "o", color=colour, markersize=6)
+            axes.plot([100 * low, 100 * high], [label, label], color=colour, linewidth=2.5, alpha=0.4)
+            axes.plot([100 * recall], [label], "o", color=colour, markersize=6)
             axes.text(
                 1.02,
-                digit,
+                label,
                 f"{100 * recall:.1f}%",
                 va="center",
                 color=COLOURS["ink"],
@@ -120,8 +126,8 @@ def recall_by_class(evaluation: Evaluation, floor: float | None) -> Figure:
         if floor is not None:
             axes.axvline(100 * floor, color=COLOURS["bad"], linewidth=1, dashes=(3, 2))
             axes.text(100 * floor, -0.9, f" floor {100 * floor:g}%", color=COLOURS["bad"], va="bottom")
-        axes.set_yticks(range(10))
-        axes.set_ylim(9.6, -0.9)
+        axes.set_yticks(range(len(classes)), classes)
+        axes.set_ylim(len(classes) - 0.4, -0.9)
         axes.grid(axis="x")
         axes.xaxis.set_major_formatter("{x:g}%")
     return figure
@@ -160,12 +166,13 @@ def reliability(evaluation: Evaluation) -> Figure:
     return figure
 
 
-def worst_mistakes(mistakes: Sequence[Mistake], images: npt.NDArray[np.uint8]) -> Figure:
+def worst_mistakes(mistakes: Sequence[Mistake], classes: Sequence[str], images: npt.NDArray[np.uint8]) -> Figure:
     """The most confident mistakes as images, dark ink on the page, each with what it is and what it was read as.
 
     Args:
         mistakes: The first ones of `Evaluation.worst`.
-        images: Their images (n, 28, 28), in the same order.
+        classes: What the classes are called.
+        images: Their images (n, height, width), in the same order.
     """
     columns, cell, picture = 4, 90, 56  # points
     rows = -(-len(mistakes) // columns)
@@ -174,14 +181,16 @@ def worst_mistakes(mistakes: Sequence[Mistake], images: npt.NDArray[np.uint8]) -
         axes.set_xlim(0, _WIDTH)
         axes.set_ylim(max(rows, 1) * cell, 0)
         for place, (mistake, image) in enumerate(zip(mistakes, images, strict=True)):
-            left, top = place % columns * cell + (cell - picture) / 2, place // columns * cell
-            extent = (left, left + picture, top + picture, top)
+            height, width = (picture * side / max(image.shape) for side in image.shape)
+            left, top = place % columns * cell + (cell - width) / 2, place // columns * cell
+            extent = (left, left + width, top + height, top)
             # On black, as MNIST is, an image would be a hole in a light page; its light ground is right in both.
             axes.imshow(image, cmap="gray_r", vmin=0, vmax=255, extent=extent, interpolation="none", aspect="auto")
-            middle = left + picture / 2
-            axes.text(
-                middle, top + picture + 11, f"{mistake.label} read as {mistake.predicted}", ha="center", va="center"
-            )
+            middle = left + width / 2
+            read = f"{classes[mistake.label]} read as {classes[mistake.predicted]}"
+            # Long names in smaller letters, so that neighbours do not meet.
+            size = min(10.0, 150 / len(read))
+            axes.text(middle, top + picture + 11, read, ha="center", va="center", fontsize=size)
             # Rounding up to "100.0% sure" would claim what no softmax says.
             sure = f"{min(100 * mistake.confidence, 99.94):.1f}% sure"
             axes.text(middle, top + picture + 23, sure, ha="center", va="center", color=COLOURS["quiet"], fontsize=9)
@@ -263,13 +272,19 @@ def _epochs_below(axes: Axes, epochs: int) -> None:
     axes.set_xlabel("epoch", color=COLOURS["quiet"], loc="right", labelpad=1)
 
 
-def _digits(axes: Axes) -> None:
-    axes.set_xlim(-0.5, 9.5)
-    axes.set_ylim(9.5, -0.5)
-    axes.set_xticks(range(10))
-    axes.set_yticks(range(10))
+def _width(classes: Sequence[str]) -> float:
+    """What the longest name takes of the figure's width."""
+    return 0.02 * max(map(len, classes))
+
+
+def _label_classes(axes: Axes, classes: Sequence[str], noun: str) -> None:
+    edge = len(classes) - 0.5
+    axes.set_xlim(-0.5, edge)
+    axes.set_ylim(edge, -0.5)
+    axes.set_xticks(range(len(classes)), classes)
+    axes.set_yticks(range(len(classes)), classes)
     axes.tick_params(length=0, top=True, labeltop=True, bottom=False, labelbottom=False)
     axes.spines["bottom"].set_visible(False)
     axes.set_xlabel("read as", color=COLOURS["quiet"], loc="left")
     axes.xaxis.set_label_position("top")
-    axes.set_ylabel("digit", color=COLOURS["quiet"], loc="top", labelpad=6)
+    axes.set_ylabel(noun, color=COLOURS["quiet"], loc="top", labelpad=6)

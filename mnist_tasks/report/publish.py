@@ -44,7 +44,7 @@ def publish(chain: Chain, slug: str, prices: Prices) -> dict[str, str]:
     keys = {"html": data.key("report.html"), "json": data.key("report.json")}
     storage.put(keys["html"], render_html(data, figures, cost).encode(), content_type="text/html; charset=utf-8")
     worst = [mistake.index for mistake in data.evaluation.worst]
-    # For the page in Airflow's UI, which must not read 20 MB to show sixteen digits.
+    # For the page in Airflow's UI, which must not read 20 MB to show sixteen images.
     digits = _put_png(storage, data.key("plots/digits.png"), digits_png(images[worst])) if worst else None
     storage.put(keys["json"], to_json(to_dict(data, plots, digits, cost)))
     return keys
@@ -76,4 +76,6 @@ def compose_rollback_mail(chain: Chain, slug: str, *, dag_id: str, run_id: str, 
         IntegrityError: the chain of decisions is damaged.
     """
     decision = read_decision(chain, slug)
-    return render_rollback_mail(decision, dag_id=dag_id, run_id=run_id, airflow_url=airflow_url)
+    return render_rollback_mail(
+        chain.layout.classifier, decision, dag_id=dag_id, run_id=run_id, airflow_url=airflow_url
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -62,15 +62,15 @@ def _when(moment: datetime) -> str:
 
 
 def draw(data: ReportData, test_images: npt.NDArray[np.uint8]) -> dict[str, Figure]:
-    """The plots of a run by name. `test_images`: all of them (n, 28, 28); the worst mistakes are taken from there."""
-    best, evaluation = data.best, data.evaluation
+    """The plots of a run by name. `test_images`: all of them; the worst mistakes are taken from there."""
+    best, evaluation, classifier = data.best, data.evaluation, data.layout.classifier
     worst = [mistake.index for mistake in evaluation.worst]
     return {
         "accuracy": plots.learning_curve(data.histories, best.name, best.best_epoch, "accuracy"),
         "loss": plots.learning_curve(data.histories, best.name, best.best_epoch, "loss"),
-        "recall": plots.recall_by_class(evaluation, recall_floor(data)),
-        "confusion": plots.confusion_matrix(evaluation),
-        "mistakes": plots.worst_mistakes(evaluation.worst, test_images[worst]),
+        "recall": plots.recall_by_class(evaluation, classifier.classes, recall_floor(data)),
+        "confusion": plots.confusion_matrix(evaluation, classifier.classes, classifier.noun),
+        "mistakes": plots.worst_mistakes(evaluation.worst, classifier.classes, test_images[worst]),
     } | ({"calibration": plots.reliability(evaluation)} if evaluation.calibration else {})
 
 
@@ -83,9 +83,10 @@ def render_html(data: ReportData, figures: Mapping[str, Figure], cost: Cost) -> 
     """The report as one HTML file; `figures` as `draw` makes them."""
     from markupsafe import Markup
 
-    # Markup: matplotlib escapes what it writes into SVG, and our plots write digits and fixed words only.
+    # Markup: matplotlib escapes what it writes into SVG, and our plots write numbers and a definition's words only.
     svg = {name: Markup(pictures.to_svg(figure, name)) for name, figure in figures.items()}  # noqa: S704
-    own = {"svg": svg, "cost": cost, "limits": words.LIMITS, "classes": classes(data.evaluation), "bins": BINS}
+    own = {"svg": svg, "cost": cost, "limits": words.limits(data.layout.classifier), "bins": BINS}
+    own["classes"] = classes(data.evaluation, data.layout.classifier.classes)
     return templates().get_template("report.html").render(facts(data) | own)
 
 
@@ -94,12 +95,13 @@ def facts(data: ReportData) -> dict[str, Any]:
     low, high = data.accuracy_interval
     return {
         "data": data,
+        "classifier": data.layout.classifier,
         "plan": data.plan,
         "decision": data.decision,
         "evaluation": data.evaluation,
         "headline": words.headline(data.decision),
         "reason": words.reason(data.decision),
-        "mixups": mixups(data.evaluation),
+        "mixups": mixups(data.evaluation, data.layout.classifier.classes),
         "reference": reference_figures(data),
         "resumed": words.resumed(data),
         "interval": f"{100 * low:.2f}% to {100 * high:.2f}%",
@@ -111,10 +113,11 @@ def facts(data: ReportData) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class Digit:
-    """The figures of one digit on the test images; `interval` is the 95% Wilson interval of its recall."""
+class ClassFigures:
+    """The figures of one class on the test images; `interval` is the 95% Wilson interval of its recall."""
 
     digit: int
+    name: str
     images: int
     recall: float
     interval: tuple[float, float]
@@ -122,30 +125,32 @@ class Digit:
     f1: float
 
 
-def classes(evaluation: Evaluation) -> tuple[Digit, ...]:
-    """The figures by digit."""
+def classes(evaluation: Evaluation, names: Sequence[str]) -> tuple[ClassFigures, ...]:
+    """The figures by class."""
     return tuple(
-        Digit(
-            digit=digit,
+        ClassFigures(
+            digit=label,
+            name=names[label],
             images=sum(row),
-            recall=evaluation.recall[digit],
-            interval=evaluation.recall_intervals[digit],
-            precision=evaluation.precision[digit],
-            f1=evaluation.f1[digit],
+            recall=evaluation.recall[label],
+            interval=evaluation.recall_intervals[label],
+            precision=evaluation.precision[label],
+            f1=evaluation.f1[label],
         )
-        for digit, row in enumerate(evaluation.confusion)
+        for label, row in enumerate(evaluation.confusion)
     )
 
 
-def mixups(evaluation: Evaluation, most: int = 8) -> list[tuple[int, int, int, float]]:
-    """The most frequent mistakes: digit, what it was read as, how often, share of the digit's images."""
+def mixups(evaluation: Evaluation, names: Sequence[str], most: int = 8) -> list[tuple[str, str, int, float]]:
+    """The most frequent mistakes: class, what it was read as, how often, share of the class's images."""
     found = [
         (true, predicted, count, count / sum(row))
         for true, row in enumerate(evaluation.confusion)
         for predicted, count in enumerate(row)
         if true != predicted and count
     ]
-    return sorted(found, key=lambda mixup: (-mixup[2], mixup[:2]))[:most]
+    found = sorted(found, key=lambda mixup: (-mixup[2], mixup[:2]))[:most]
+    return [(names[true], names[predicted], count, share) for true, predicted, count, share in found]
 
 
 def to_dict(
@@ -165,6 +170,7 @@ def to_dict(
     low, high = data.accuracy_interval
     return {
         "version": 1,
+        "classifier": data.layout.classifier.name,
         "run": data.plan.run,
         "outcome": data.decision.outcome,
         "headline": words.headline(data.decision),
@@ -174,7 +180,7 @@ def to_dict(
             "accuracy_interval_95": [low, high],
             "loss": data.evaluation.loss,
             "expected_calibration_error": data.evaluation.expected_calibration_error,
-            "digits": [asdict(digit) for digit in classes(data.evaluation)],
+            "digits": [asdict(figures) for figures in classes(data.evaluation, data.layout.classifier.classes)],
         },
         "champion": {
             "before": data.decision.champion_before,
@@ -200,7 +206,7 @@ def to_dict(
             "approved_by": data.decision.evidence.approved_by,
         },
         "cost": _bill(cost) if cost else None,
-        "limits": list(words.LIMITS),
+        "limits": list(words.limits(data.layout.classifier)),
         "plots": {name: plot.model_dump(mode="json") for name, plot in plots.items()},
         "digits": digits.model_dump(mode="json") if digits else None,
         "repeat": words.repeat_command(data.plan),

@@ -11,26 +11,18 @@ import shlex
 from dataclasses import dataclass
 from urllib.parse import quote
 
+from mnist_tasks.classifier import Classifier
+from mnist_tasks.layout import classifier_of
 from mnist_tasks.plan import Plan
 from mnist_tasks.promotion.decisions import Decision
 from mnist_tasks.report.data import ReportData
 
-PREFIX = "MNIST: "  # of every subject
 BIAS = (
     "Every night is measured on the same test images. A champion chosen by them again and again has also been "
     "lucky on them: expect it to be slightly worse on new images, and read small differences between nights as noise."
 )
 
-LIMITS = (
-    (
-        "It knows grey images of 28 x 28 pixels with one digit, centred and upright, as in MNIST; others have to be "
-        "brought into that form first (mnist predict does it)."
-    ),
-    "It answers with one of ten digits whatever it is shown: letters, blank paper, noise; and may be sure of it.",
-    (
-        "MNIST was written in the United States around 1990. How the model fares with other hands, pens and countries "
-        "was not measured; nor were rotation, noise and attacks."
-    ),
+_LIMITS = (
     "The intervals tell what chance does to this number of test images, not what images of another kind would do.",
     "It is a template to start from. No decision about a person may rest on it.",
 )
@@ -42,6 +34,16 @@ class Step:
 
     text: str
     command: str = ""
+
+
+def limits(classifier: Classifier) -> tuple[str, ...]:
+    """What to mind about a model of this classifier."""
+    return (*classifier.limits_of_use, *_LIMITS)
+
+
+def prefix(classifier: Classifier) -> str:
+    """What every subject begins with."""
+    return f"{classifier.title}: "
 
 
 def percent(share: float) -> str:
@@ -97,7 +99,7 @@ def headline(decision: Decision) -> str:
 
 def subject(data: ReportData, *, recovered: bool = False) -> str:
     """The outcome in the few words that a phone shows."""
-    before = f"{PREFIX}recovered, " if recovered else PREFIX
+    before = prefix(data.layout.classifier) + ("recovered, " if recovered else "")
     match data.decision.outcome:
         case "released":
             return f"{before}promoted and released: {percent(data.evaluation.accuracy)} on test"
@@ -131,9 +133,9 @@ def why_rejected(decision: Decision) -> str:
     return failed[0].sentence + more
 
 
-def recovery(earlier_failure: str) -> str:
+def recovery(classifier: Classifier, earlier_failure: str) -> str:
     """A sentence about a run that goes on after a failure, given the subject of the mail that told of it."""
-    what = earlier_failure.removeprefix(PREFIX).rstrip(".")
+    what = earlier_failure.removeprefix(prefix(classifier)).rstrip(".")
     return f"Recovered: an earlier try {what}. The run was cleared, and went on from there." if what else ""
 
 
@@ -161,7 +163,7 @@ def repeat_command(plan: Plan) -> str:
 def rollback_command(final: str, reason: str) -> str:
     """Put `final` into service by hand."""
     conf = json.dumps({"to": final, "reason": reason})
-    return _command("airflow", "dags", "trigger", "mnist_rollback", "--conf", conf)
+    return _command("airflow", "dags", "trigger", f"{classifier_of(final)}_rollback", "--conf", conf)
 
 
 def retry_command(dag_id: str, run_id: str) -> str:

@@ -57,10 +57,11 @@ def _work(environment: Mapping[str, str]) -> None:
 
 def _run(job: TrainingJob, key: str) -> None:
     from mnist_tasks import checkpoints
+    from mnist_tasks.classifiers import named
     from mnist_tasks.layout import Layout
     from mnist_tasks.training.resume import Resume
 
-    storage, layout = open_storage(job.bucket), Layout(job.checkpoints_prefix)
+    storage, layout = open_storage(job.bucket), Layout(named(job.classifier), job.checkpoints_prefix)
     # Clients of its own for what training can do without: it must not wait long for an S3 or KMS that does not answer.
     resume = Resume(open_storage(job.bucket, _BRIEF), open_encryption(key, config=_BRIEF), layout, job, say)
     manifest = checkpoints.find(storage, layout, job.candidate)
@@ -90,7 +91,7 @@ def _train(storage: Storage, encryption: Encryption, layout: Layout, job: Traini
     from mnist_tasks import checkpoints
     from mnist_tasks.training.loop import train
     from mnist_tasks.training.telling import Telling
-    from mnist_tasks.training.weights import PARAMETERS, initial_weights, weights_file
+    from mnist_tasks.training.weights import initial_weights, weights_file
 
     telling = Telling(resume.storage, layout, job, say, images=len(training.labels), terminal=sys.stdout.isatty())
 
@@ -99,7 +100,7 @@ def _train(storage: Storage, encryption: Encryption, layout: Layout, job: Traini
         telling.epoch(state.history)
 
     best, history = train(
-        initial_weights(job.seed),
+        initial_weights(layout.classifier, job.seed),
         training,
         validation,
         epochs=job.epochs,
@@ -118,7 +119,7 @@ def _train(storage: Storage, encryption: Encryption, layout: Layout, job: Traini
         job,
         weights=weights_file(best),
         history=history,
-        parameters=PARAMETERS,
+        parameters=best.parameters,
         now=datetime.now(UTC),
     )
 

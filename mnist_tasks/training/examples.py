@@ -13,10 +13,9 @@ from numpy.typing import NDArray
 from mnist_tasks.dataset import Dataset
 
 FULL_INK = 255
-PIXELS = 28 * 28
 # Bytes; what TensorFlow gives its own tensors, and its kernels count on.
 _ALIGNMENT = 64
-_AT_ONCE = 1000  # images; 0.8 MB
+_AT_ONCE = 1000  # images; of MNIST 0.8 MB
 
 
 def aligned(shape: tuple[int, ...], kind: npt.DTypeLike) -> NDArray[Any]:
@@ -31,7 +30,7 @@ def aligned(shape: tuple[int, ...], kind: npt.DTypeLike) -> NDArray[Any]:
 class Examples:
     """Images and their labels (n,).
 
-    `pixels` are whole images as bytes, (n, 784); or, where `columns` says so, only those of their pixels, ascending,
+    `pixels` are whole images as bytes, (n, pixels); or, where `columns` says so, only those of their pixels, ascending,
     and a last one of full ink that a bias can be multiplied with: (n, columns + 1).
     """
 
@@ -45,7 +44,7 @@ class Examples:
 
         The columns are those that light up in any training image: the same ones whatever the positions.
         """
-        images = dataset.x_train.reshape(-1, PIXELS)
+        images = dataset.x_train.reshape(len(dataset.x_train), -1)
         columns = lit_columns(images)
         return cls(_packed(images, positions, columns), dataset.y_train[positions], columns)
 
@@ -58,7 +57,7 @@ class Examples:
 
 
 def lit_columns(*images: NDArray[np.uint8]) -> NDArray[np.intp]:
-    """Which columns of (n, 784) are not 0 in all the images, ascending."""
+    """Which columns of (n, pixels) are not 0 in all the images, ascending."""
     return np.flatnonzero(np.any([part.any(axis=0) for part in images], axis=0))
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from mnist_tasks.history import Epoch, History, Running
 from mnist_tasks.inference import Weights
 from mnist_tasks.training.epochs import EpochRunner, Judge, check_finite
-from mnist_tasks.training.examples import PIXELS, Examples, lit_columns
+from mnist_tasks.training.examples import Examples, lit_columns
 from mnist_tasks.training.network import Adam, Network
 from mnist_tasks.training.runtime import peak_memory_mb
 from mnist_tasks.training.state import Arrays, State
@@ -52,7 +52,7 @@ def train(
         ConfigurationError: training diverged; the learning rate is too high.
     """
     images = len(training.labels) + len(validation.labels)
-    record = _Record(state.history if state else None, images_mb=images * PIXELS / 1e6)
+    record = _Record(state.history if state else None, images_mb=images * len(weights.hidden_kernel) / 1e6)
     columns = training.columns
     if columns is None:
         columns = lit_columns(training.pixels, validation.pixels)

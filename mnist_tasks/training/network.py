@@ -70,7 +70,7 @@ class Network:
     Args:
         weights: What to start from.
         adam: Adam's constants.
-        columns: Which of the 784 pixels are kept, ascending; all others have to be 0 in every image.
+        columns: Which of the pixels are kept, ascending; all others have to be 0 in every image.
     """
 
     def __init__(self, weights: Weights, adam: Adam, columns: NDArray[np.intp]) -> None:
@@ -91,13 +91,13 @@ class Network:
         return shared(examples.packed(self._columns).pixels)
 
     def logits(self, pixels: Any) -> Any:
-        """What the trained network says, without dropout: (n, columns + 1) bytes give (n, 10) logits."""
+        """What the trained network says, without dropout: (n, columns + 1) bytes give (n, classes) logits."""
         hidden, output, output_bias = (weights.value() for weights in self.weights)
         active = relu(mat_mul(mul(cast(pixels, float32), 1 / FULL_INK), hidden))
         return bias_add(mat_mul(active, output), output_bias)
 
     def step(self, pixels: Any, labels: Any, kept: Any, rate: Any) -> Any:
-        """One step of Adam on one batch; returns the batch's logits (n, 10) from before the step.
+        """One step of Adam on one batch; returns the batch's logits (n, classes) from before the step.
 
         Dropout multiplies what it keeps by 1 / (1 - its rate), and so its gradient. Both factors are had for nothing by
         putting them on the pixels, together with the division by 255: relu(c z) is c relu(z), and the gradient of

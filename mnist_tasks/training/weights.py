@@ -13,11 +13,10 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from mnist_tasks.classifier import Classifier
 from mnist_tasks.config import derived_seed
-from mnist_tasks.inference import CLASSES, HIDDEN, PIXELS, Weights
+from mnist_tasks.inference import Weights
 from mnist_tasks.training.kernels import stateless_random_uniform
-
-PARAMETERS = (PIXELS + 1) * HIDDEN + (HIDDEN + 1) * CLASSES  # 101,770
 
 # What Keras makes of a seed before it hands it to TensorFlow, whose kernel takes int32 (keras.src.backend.tensorflow).
 _SEEDS = 2**31 - 2
@@ -28,17 +27,18 @@ def layer_seed(seed: int, layer: str) -> int:
     return derived_seed(seed, layer)
 
 
-def initial_weights(seed: int) -> Weights:
-    """Glorot-uniform kernels that follow from `seed` alone, and biases of zero."""
+def initial_weights(classifier: Classifier, seed: int) -> Weights:
+    """The model before training: Glorot-uniform kernels that follow from `seed` alone, and biases of zero."""
+    shapes = classifier.weight_shapes
     return Weights(
-        hidden_kernel=_glorot_uniform((PIXELS, HIDDEN), layer_seed(seed, "hidden")),
-        hidden_bias=np.zeros(HIDDEN, np.float32),
-        output_kernel=_glorot_uniform((HIDDEN, CLASSES), layer_seed(seed, "output")),
-        output_bias=np.zeros(CLASSES, np.float32),
+        hidden_kernel=_glorot_uniform(shapes["hidden_kernel"], layer_seed(seed, "hidden")),
+        hidden_bias=np.zeros(shapes["hidden_bias"], np.float32),
+        output_kernel=_glorot_uniform(shapes["output_kernel"], layer_seed(seed, "output")),
+        output_bias=np.zeros(shapes["output_bias"], np.float32),
     )
 
 
-def _glorot_uniform(shape: tuple[int, int], seed: int) -> NDArray[np.float32]:
+def _glorot_uniform(shape: tuple[int, ...], seed: int) -> NDArray[np.float32]:
     """Uniform in +-sqrt(6 / (fan in + fan out)): Glorot and Bengio, 2010, equation 16."""
     limit = np.float32(math.sqrt(6 / sum(shape)))
     shares: NDArray[np.float32] = stateless_random_uniform(shape, (seed % _SEEDS, 0)).numpy()

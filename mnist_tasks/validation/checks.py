@@ -1,28 +1,24 @@
 """The checks of a data set's content. Each takes what it looks at and gives one sentence with a verdict.
 
 The part of a message before its first colon stands on its own ("12 labels out of range 0..9"): it becomes the subject
-of a mail. Limits were chosen from the real MNIST, whose figures stand beside them; it passes every check with room.
+of a mail. Limits are the classifier's: MNIST's were chosen from its figures, and it passes every check with room.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mnist_tasks.classifier import Limits
 from mnist_tasks.config import Frozen
 from mnist_tasks.dataset import Dataset
-from mnist_tasks.validation.statistics import CLASSES, SplitStatistics, Statistics
+from mnist_tasks.validation.statistics import SplitStatistics, Statistics
 
-# Half and twice the equal share of 10%. MNIST's classes have 8.9% (5) to 11.35% (1). A class outside would be learned
-# badly, and its recall in the test set would rest on too few images to be gated.
-MIN_CLASS_SHARE, MAX_CLASS_SHARE = 0.05, 0.20
-# MNIST repeats none of its 70,000 images. A few repeats do no harm; more is the mark of a broken export.
-MAX_REPEATED_SHARE = 0.001
 # Every MNIST image has a pixel of 254 or 255, its mean is 33. A split that stays below half of the range was scaled
 # (to 0..1, say); one whose mean is above it has a bright background: it is inverted.
 HALF_RANGE = 128
@@ -59,30 +55,34 @@ def _digests(images: NDArray[np.uint8]) -> tuple[bytes, ...]:
 
 
 def check_shapes(dataset: Dataset, shapes: Mapping[str, tuple[int, ...]]) -> Check:
-    """As many images as expected; `Dataset` itself makes sure of their size, type and labels."""
+    """As many images as expected, and of their size; `Dataset` itself makes sure of type and labels."""
     arrays = dataset.arrays()
     wrong = [
         f"{name} has shape {arrays[name].shape} instead of {shape}"
         for name, shape in shapes.items()
         if arrays[name].shape != shape
     ]
-    found = f"{len(dataset.x_train):,} training and {len(dataset.x_test):,} test images, 28x28, uint8"
+    found = f"{len(dataset.x_train):,} training and {len(dataset.x_test):,} test images, {_size(shapes)}, uint8"
     return Check(name="shapes", passed=not wrong, message=", ".join(wrong) or found)
 
 
-def check_label_range(dataset: Dataset) -> Check:
-    """Every label names one of the classes 0..9."""
+def _size(shapes: Mapping[str, tuple[int, ...]]) -> str:
+    return "x".join(map(str, shapes["x_train"][1:]))
+
+
+def check_label_range(dataset: Dataset, classes: int) -> Check:
+    """Every label names one of the classes."""
     places = [
         (name, int(place), int(labels[place]))
         for name, labels in (("y_train", dataset.y_train), ("y_test", dataset.y_test))
-        for place in np.flatnonzero(labels >= CLASSES)
+        for place in np.flatnonzero(labels >= classes)
     ]
     total = len(dataset.y_train) + len(dataset.y_test)
     if not places:
-        return Check(name="label range", passed=True, message=f"all {total:,} labels are in 0..{CLASSES - 1}")
+        return Check(name="label range", passed=True, message=f"all {total:,} labels are in 0..{classes - 1}")
     name, place, value = places[0]
     message = (
-        f"{_count(len(places), 'label')} out of range 0..{CLASSES - 1}: first in {name} at {place} (value {value})"
+        f"{_count(len(places), 'label')} out of range 0..{classes - 1}: first in {name} at {place} (value {value})"
     )
     return Check(name="label range", passed=False, message=message)
 
@@ -117,7 +117,7 @@ def check_blank_images(dataset: Dataset) -> Check:
     )
 
 
-def check_class_balance(statistics: Statistics) -> Check:
+def check_class_balance(statistics: Statistics, classes: Sequence[str], limits: Limits) -> Check:
     """Each class has about its share in each split."""
     shares = {
         (name, label): count / max(found.images, 1)
@@ -125,29 +125,29 @@ def check_class_balance(statistics: Statistics) -> Check:
         for label, count in enumerate(found.class_counts)
     }
     wrong = [
-        f"class {label} has {share:.1%} of the {name} images"
+        f"class {classes[label]} has {share:.1%} of the {name} images"
         for (name, label), share in shares.items()
-        if not MIN_CLASS_SHARE <= share <= MAX_CLASS_SHARE
+        if not limits.min_class_share <= share <= limits.max_class_share
     ]
-    bounds = f"expected {MIN_CLASS_SHARE:.0%} to {MAX_CLASS_SHARE:.0%}"
+    bounds = f"expected {limits.min_class_share:.0%} to {limits.max_class_share:.0%}"
     if wrong:
         return Check(name="class balance", passed=False, message=f"{', '.join(wrong)}: {bounds}")
     message = f"classes have {min(shares.values()):.1%} to {max(shares.values()):.1%} of the images: {bounds}"
     return Check(name="class balance", passed=True, message=message)
 
 
-def check_repeats(fingerprints: Fingerprints) -> Check:
-    """Hardly any image occurs twice within its split."""
+def check_repeats(fingerprints: Fingerprints, limit: float) -> Check:
+    """Hardly any image occurs twice within its split; `limit` is the share that may."""
     repeats = {
         "training": (len(fingerprints.train) - len(set(fingerprints.train)), len(fingerprints.train)),
         "test": (len(fingerprints.test) - len(set(fingerprints.test)), len(fingerprints.test)),
     }
-    passed = all(repeated <= MAX_REPEATED_SHARE * images for repeated, images in repeats.values())
+    passed = all(repeated <= limit * images for repeated, images in repeats.values())
     found = ", ".join(
         f"{repeated:,} of {images:,} {name} images repeat an earlier one"
         for name, (repeated, images) in repeats.items()
     )
-    return Check(name="repeats", passed=passed, message=f"{found}: at most {MAX_REPEATED_SHARE:.1%} may")
+    return Check(name="repeats", passed=passed, message=f"{found}: at most {limit:.1%} may")
 
 
 def check_leakage(fingerprints: Fingerprints) -> Check:

@@ -11,9 +11,8 @@ from pydantic import Field
 from mnist_tasks.config import Frozen, Sha256
 from mnist_tasks.dataset import Dataset
 
-CLASSES = 10
 _BINS = 16  # pixel values are counted in sixteenths of 0..255
-_GRID = 7  # the image is divided into 7x7 cells of 4x4 pixels
+_GRID = 7  # the image is divided into 7x7 cells, of 4x4 pixels in MNIST
 
 Count = Annotated[int, Field(ge=0)]
 
@@ -23,7 +22,7 @@ class SplitStatistics(Frozen):
 
     Attributes:
         images: How many there are.
-        class_counts: Images of each class 0..9; labels out of range are left out.
+        class_counts: Images of each class; labels out of range are left out.
         pixel_histogram: Pixels by value: 0..15, 16..31, ... 240..255.
         pixel_mean: Mean pixel value (0..255).
         pixel_std: Standard deviation of the pixel values.
@@ -31,7 +30,7 @@ class SplitStatistics(Frozen):
     """
 
     images: Count
-    class_counts: Annotated[tuple[Count, ...], Field(min_length=CLASSES, max_length=CLASSES)]
+    class_counts: Annotated[tuple[Count, ...], Field(min_length=2)]
     pixel_histogram: Annotated[tuple[Count, ...], Field(min_length=_BINS, max_length=_BINS)]
     pixel_mean: Annotated[float, Field(ge=0, le=255)]
     pixel_std: Annotated[float, Field(ge=0, le=255)]
@@ -53,24 +52,26 @@ class Accepted(Frozen):
     statistics: Statistics
 
 
-def statistics_of(dataset: Dataset) -> Statistics:
-    """Count both splits of `dataset`."""
+def statistics_of(dataset: Dataset, classes: int) -> Statistics:
+    """Count both splits of `dataset`, whose labels are to be below `classes`."""
     return Statistics(
-        train=_split_statistics(dataset.x_train, dataset.y_train),
-        test=_split_statistics(dataset.x_test, dataset.y_test),
+        train=_split_statistics(dataset.x_train, dataset.y_train, classes),
+        test=_split_statistics(dataset.x_test, dataset.y_test, classes),
     )
 
 
-def _split_statistics(images: NDArray[np.uint8], labels: NDArray[np.uint8]) -> SplitStatistics:
+def _split_statistics(images: NDArray[np.uint8], labels: NDArray[np.uint8], classes: int) -> SplitStatistics:
     values = np.arange(256)
     counts = _value_counts(images)
     pixels = max(int(counts.sum()), 1)
     mean = int(counts @ values) / pixels
     variance = int(counts @ values**2) / pixels - mean**2
-    cells = images.sum(axis=0, dtype=np.int64).reshape(_GRID, 28 // _GRID, _GRID, 28 // _GRID).sum(axis=(1, 3))
+    cells = images.sum(axis=0, dtype=np.int64)
+    for axis, length in enumerate(cells.shape):
+        cells = np.add.reduceat(cells, np.arange(_GRID) * length // _GRID, axis=axis)
     return SplitStatistics(
         images=len(images),
-        class_counts=tuple(np.bincount(labels, minlength=256)[:CLASSES].tolist()),
+        class_counts=tuple(np.bincount(labels, minlength=256)[:classes].tolist()),
         pixel_histogram=tuple(counts.reshape(_BINS, -1).sum(axis=1).tolist()),
         pixel_mean=round(mean, 6),
         pixel_std=round(max(variance, 0.0) ** 0.5, 6),

@@ -49,7 +49,8 @@ def _passed_before(storage: Storage, layout: Layout, slug: str, dataset_sha256: 
 def _examine(storage: Storage, layout: Layout, dataset_sha256: str, now: datetime) -> ValidationReport:
     stored = storage.find(layout.accepted_dataset)
     accepted = parse(Accepted, storage, stored) if stored else None
-    return validate(load(storage, layout, dataset_sha256), dataset_sha256, accepted=accepted, now=now)
+    dataset = load(storage, layout, dataset_sha256)
+    return validate(dataset, dataset_sha256, layout.classifier, accepted=accepted, now=now)
 
 
 def _accept(storage: Storage, layout: Layout, slug: str, report: ValidationReport) -> None:

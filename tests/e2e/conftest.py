@@ -17,13 +17,14 @@ import pytest
 
 import localcloud
 from mnist_tasks.layout import Layout, run_slug
+from mnist_tasks.mnist import MNIST
 from mnist_tasks.storage import Storage
 from tests.signatures import decision_in
 from tools.laptop import Laptop
 from tools.run import run_dag
 
 DAG = "mnist_training"
-LAYOUT = Layout()
+LAYOUT = Layout(MNIST)
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,10 @@ import localcloud
 from mnist_tasks import checkpoints
 from mnist_tasks.dataset import REBUILT_FILE
 from mnist_tasks.layout import Layout, final_name
+from mnist_tasks.mnist import MNIST
 from tests.e2e.airflow import eventually
 
-LAYOUT = Layout()
+LAYOUT = Layout(MNIST)
 STEPS = ["download", "validate", "plan", "train", "pick_best", "promote", "report", "email_report"]
 # A restart takes longer than the shortest steps: whichever step was over before it was struck has another run.
 RUNS = 4

@@ -11,8 +11,9 @@ from aiosmtpd.handlers import Sink
 
 from mnist_tasks.dataset import REBUILT_FILE
 from mnist_tasks.layout import Layout
+from mnist_tasks.mnist import MNIST
 
-LAYOUT = Layout()
+LAYOUT = Layout(MNIST)
 SHORT = {"epochs": 1, "candidates": 1}
 
 

@@ -15,11 +15,12 @@ import pytest
 from mnist_tasks import checkpoints
 from mnist_tasks.dataset import REBUILT_FILE
 from mnist_tasks.layout import Layout, run_slug
+from mnist_tasks.mnist import MNIST
 from tests.e2e.airflow import DAG, Airflow, eventually, started, states
 from tests.faults import listing
 from tools.laptop import Laptop
 
-LAYOUT = Layout()
+LAYOUT = Layout(MNIST)
 STEPS = ["download", "validate", "plan", "train", "pick_best", "promote", "report", "email_report", "email_failure"]
 GREEN = {(step, -1 if step != "train" else 0): "success" for step in STEPS} | {("email_failure", -1): "skipped"}
 

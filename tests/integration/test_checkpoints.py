@@ -14,11 +14,12 @@ from mnist_tasks.config import TrainingJob
 from mnist_tasks.encryption import Encryption
 from mnist_tasks.errors import ConfigurationError, IntegrityError, NotFoundError
 from mnist_tasks.layout import Layout
+from mnist_tasks.mnist import MNIST
 from mnist_tasks.storage import Storage, to_json
 from tests.candidates import PARAMETERS, history, plan_run, random_weights, to_h5
 from tests.faults import Killed, contents, mortal
 
-LAYOUT = Layout()
+LAYOUT = Layout(MNIST)
 NOW = datetime(2026, 11, 24, 2, 0, 5, tzinfo=UTC)
 NAME = "mnist_model_20261124_020005"
 FINAL = f"{NAME}_final"
@@ -220,5 +221,5 @@ def test_a_final_of_other_weights_is_refused(storage: Storage, encryption: Encry
 
 def test_another_prefix_is_another_place(storage: Storage, encryption: Encryption, job: TrainingJob) -> None:
     commit(storage, encryption, job)
-    assert checkpoints.find(storage, Layout("elsewhere"), NAME) is None
+    assert checkpoints.find(storage, Layout(MNIST, "elsewhere"), NAME) is None
     assert checkpoints.find(replace(storage), LAYOUT, NAME) is not None

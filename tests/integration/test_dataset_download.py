@@ -17,9 +17,10 @@ import pytest
 from mnist_tasks.dataset import ARRAY_SHA256, KERAS_FILE, REBUILT_FILE, Timeouts, check_content, download, load
 from mnist_tasks.errors import ConfigurationError, DataError, IntegrityError, MnistError, NotFoundError, TemporaryError
 from mnist_tasks.layout import Layout
+from mnist_tasks.mnist import MNIST
 from mnist_tasks.storage import Storage
 
-LAYOUT = Layout()
+LAYOUT = Layout(MNIST)
 REBUILT_KEY = LAYOUT.dataset(REBUILT_FILE.sha256)
 SHORT = Timeouts(answer=5, silence=2, download=10, package=60)
 

@@ -15,6 +15,7 @@ from mnist_tasks.cost import Prices
 from mnist_tasks.encryption import Encryption
 from mnist_tasks.errors import TemporaryError
 from mnist_tasks.layout import Layout, candidate_name, run_slug
+from mnist_tasks.mnist import MNIST
 from mnist_tasks.page import data
 from mnist_tasks.page.data import AirflowRun, Place
 from mnist_tasks.promotion.chain import START, Chain, Head
@@ -26,7 +27,7 @@ from tests.decided_run import FIRST
 from tests.faults import mortal
 from tests.signatures import SoftwareSigner, payload
 
-LAYOUT = Layout()
+LAYOUT = Layout(MNIST)
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 PRICES = Prices(0.04, 0.004, 0.3)
 SIGNER = SoftwareSigner()

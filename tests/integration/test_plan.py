@@ -13,12 +13,13 @@ from mnist_tasks.config import RunConfig, derived_seed
 from mnist_tasks.encryption import Encryption
 from mnist_tasks.errors import Conflict, IntegrityError, NotFoundError
 from mnist_tasks.layout import Layout, run_slug
+from mnist_tasks.mnist import MNIST
 from mnist_tasks.plan import Plan, pick_best, read_plan
 from mnist_tasks.storage import Storage, to_json
 from tests.candidates import PARAMETERS, history, plan_run, random_weights, to_h5
 from tests.faults import Killed, contents, mortal, restore
 
-LAYOUT = Layout()
+LAYOUT = Layout(MNIST)
 NOW = datetime(2026, 11, 24, 2, 0, 5, tzinfo=UTC)
 SHA256 = "a" * 64
 

@@ -16,17 +16,18 @@ from mnist_tasks.dataset import REBUILT_FILE, Dataset
 from mnist_tasks.encryption import Encryption
 from mnist_tasks.errors import GateFailed, IntegrityError, NotFoundError
 from mnist_tasks.layout import Layout, run_slug
+from mnist_tasks.mnist import MNIST
 from mnist_tasks.notify import build_message
 from mnist_tasks.promotion.chain import Chain
-from mnist_tasks.promotion.gates import Thresholds
 from mnist_tasks.promotion.promote import promote
 from mnist_tasks.promotion.release import rollback
 from mnist_tasks.report import compose_mail, compose_rollback_mail, publish
 from mnist_tasks.storage import Storage
 from tests.candidates import nudged, train, train_run
 from tests.faults import Killed, mortal
+from tests.lenient import judged_by
 
-LAYOUT = Layout()
+LAYOUT = Layout(MNIST)
 PRICES = Prices(0.04048, 0.004445, 0.3)
 NOW = datetime(2026, 11, 24, 2, 0, tzinfo=UTC)
 FIRST, SECOND, WEAK = (run_slug("mnist_training", run_id) for run_id in ("first", "second", "weak"))
@@ -48,7 +49,7 @@ def nights(
     chain = chain_of(storage)
     storage.put(LAYOUT.dataset(REBUILT_FILE.sha256), mnist_file)
     model = train(mnist, seed=1, steps=200)
-    easy = Thresholds(accuracy=0.85, recall=0.5)
+    easy = judged_by(chain, accuracy=0.85, recall=0.5)
     models = {"first": [model], "second": [nudged(model), model], "weak": [model]}
     for night, (run_id, candidates) in enumerate(models.items()):
         now, slug = NOW + timedelta(days=night), run_slug("mnist_training", run_id)
@@ -57,9 +58,9 @@ def nights(
         train_run(storage, encryption, LAYOUT, run_id, candidates, **data, now=now)
         if slug == WEAK:
             with pytest.raises(GateFailed):
-                promote(chain, encryption, slug, now=now, thresholds=Thresholds(accuracy=0.999))
+                promote(judged_by(chain, accuracy=0.999), encryption, slug, now=now)
         else:
-            promote(chain, encryption, slug, now=now, thresholds=easy)
+            promote(easy, encryption, slug, now=now)
             publish(chain, slug, PRICES)
     kept = storage.get(f"runs/{SECOND}/report.json").json()["final"]["name"]
     rollback(chain, encryption, to=kept, reason="the field says so", slug=BACK, now=now)

@@ -10,13 +10,14 @@ import pytest
 
 from mnist_tasks.errors import IntegrityError, NotFoundError
 from mnist_tasks.layout import Layout, candidate_name
+from mnist_tasks.mnist import MNIST
 from mnist_tasks.plan import Plan
 from mnist_tasks.runs import newest_plans
 from mnist_tasks.storage import Storage, to_json
 from tests.candidates import plan_run
 from tests.faults import mortal
 
-LAYOUT = Layout()
+LAYOUT = Layout(MNIST)
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
 

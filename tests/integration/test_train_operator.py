@@ -21,6 +21,7 @@ from mnist_tasks import attempts
 from mnist_tasks.config import TrainingJob
 from mnist_tasks.encryption import Encryption
 from mnist_tasks.layout import Layout
+from mnist_tasks.mnist import MNIST
 from mnist_tasks.progress import Progress
 from mnist_tasks.storage import Storage, to_json
 from tests.candidates import history
@@ -324,7 +325,7 @@ def test_the_last_try_runs_on_demand(step: Step, number: int, capacity: str) -> 
 
 
 def test_a_container_that_dies_after_its_commit_has_succeeded_and_leaves_no_resume_state(step: Step) -> None:
-    resume = Layout().resume(step.job.run, step.job.candidate)
+    resume = Layout(MNIST).resume(step.job.run, step.job.candidate)
     step.storage.put(resume, b"state of the last epoch")
     process = step.attempt().start()
     step.await_container()
@@ -353,7 +354,7 @@ def test_without_capacity_on_spot_the_tries_go_on_and_the_last_one_is_on_demand(
 
 def test_progress_is_in_the_task_state_while_the_container_runs(step: Step) -> None:
     told = Progress(job=step.job, updated=datetime.now(UTC), history=history(accuracy=0.9712))
-    step.storage.put(Layout().progress(step.job.run, step.job.candidate), to_json(told.model_dump(mode="json")))
+    step.storage.put(Layout(MNIST).progress(step.job.run, step.job.candidate), to_json(told.model_dump(mode="json")))
     attempt = step.attempt()
     process = attempt.start()
     step.await_container()
@@ -376,7 +377,7 @@ def test_what_each_of_its_tasks_took_is_kept_beside_the_run(step: Step) -> None:
     step.end(commit=True)
     process.join()
 
-    kept = attempts.read_all(step.storage, Layout(), step.job.run)
+    kept = attempts.read_all(step.storage, Layout(MNIST), step.job.run)
 
     assert [(one.job, one.generation, one.exit_code) for one in kept] == [
         (step.job.candidate, 1, 143),

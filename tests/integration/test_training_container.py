@@ -15,6 +15,7 @@ from mnist_tasks.dataset import Dataset, split
 from mnist_tasks.encryption import Encryption
 from mnist_tasks.history import History
 from mnist_tasks.metrics import evaluate
+from mnist_tasks.mnist import MNIST
 from mnist_tasks.storage import Storage, sha256_of
 from tests.container import LAYOUT, ROOT, commit_anything, job_for, keys, run, start, wait_for
 
@@ -44,7 +45,7 @@ def test_an_epoch_on_the_real_data_is_committed_with_figures_that_can_be_recompu
     assert 0 < history.epochs[0].seconds <= history.seconds
     assert history.peak_memory_mb < 650
 
-    weights = inference.read_weights(checkpoints.load_weights(storage, encryption, manifest))
+    weights = inference.read_weights(checkpoints.load_weights(storage, encryption, manifest), MNIST)
     positions = split(mnist, job.validation_images).validation
     recomputed = evaluate(inference.predict(weights, mnist.x_train[positions]), mnist.y_train[positions])
     assert recomputed.accuracy == pytest.approx(manifest.validation_accuracy, abs=1.5 / 6000)

@@ -13,10 +13,11 @@ import pytest
 from mnist_tasks.dataset import Dataset, write_npz
 from mnist_tasks.errors import IntegrityError, NotFoundError, ValidationFailed
 from mnist_tasks.layout import Layout
+from mnist_tasks.mnist import MNIST
 from mnist_tasks.storage import Storage, sha256_of
 from mnist_tasks.validation import ValidationReport, run, validate
 
-LAYOUT = Layout()
+LAYOUT = Layout(MNIST)
 FIRST_NIGHT = datetime(2026, 11, 24, 2, 0, tzinfo=UTC)
 SECOND_NIGHT = datetime(2026, 11, 25, 2, 0, tzinfo=UTC)
 

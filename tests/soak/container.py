@@ -22,6 +22,7 @@ from mnist_tasks.encryption import Encryption
 from mnist_tasks.inference import Weights, predict, read_weights
 from mnist_tasks.layout import Layout
 from mnist_tasks.metrics import evaluate
+from mnist_tasks.mnist import MNIST
 from mnist_tasks.storage import Storage
 from tests.candidates import PARAMETERS, history, to_h5
 from tests.sweep.faults import Journal, Wire
@@ -50,13 +51,13 @@ def main(environment: Mapping[str, str]) -> int:
 def _job(environment: Mapping[str, str]) -> tuple[Storage, Encryption, Layout, TrainingJob]:
     job = TrainingJob.from_environment(environment)
     encryption = Encryption(boto3.client("kms"), checkpoint_key=environment["MNIST_CHECKPOINT_KEY"])
-    return Storage(boto3.client("s3"), job.bucket), encryption, Layout(job.checkpoints_prefix), job
+    return Storage(boto3.client("s3"), job.bucket), encryption, Layout(MNIST, job.checkpoints_prefix), job
 
 
 def _commit_changed(weights: Path, environment: Mapping[str, str]) -> None:
     """Commit a checkpoint with true figures: these weights with a noise that the job's seed draws."""
     storage, encryption, layout, job = _job(environment)
-    base, random = read_weights(weights.read_bytes()), np.random.default_rng(job.seed)
+    base, random = read_weights(weights.read_bytes(), MNIST), np.random.default_rng(job.seed)
     arrays = (base.hidden_kernel, base.hidden_bias, base.output_kernel, base.output_bias)
     # A night that is to be rejected asks for a learning rate that teaches nothing: see `nights.conf_of`.
     noise = 0.003 if job.learning_rate > _TEACHES else 0.3

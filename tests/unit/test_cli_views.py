@@ -33,7 +33,7 @@ def state(epochs=0, *, start=HISTORY.start, committed=False, number=0):
         history = History(epochs=HISTORY.epochs[:epochs], start=start, seconds=1.5 * epochs, peak_memory_mb=1)
     if start is not None:
         told = Progress(job=PLAN.jobs[number], updated=NOW, start=start, history=history)
-    return State(PLAN.jobs[number], told, KEPT.manifests[number] if committed else None)
+    return State(PLAN.jobs[number], 54_000, told, KEPT.manifests[number] if committed else None)
 
 
 def state_of_first_epoch(images):

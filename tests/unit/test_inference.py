@@ -13,6 +13,7 @@ import pytest
 
 from mnist_tasks.errors import DataError, IntegrityError
 from mnist_tasks.inference import Weights, predict, read_weights
+from mnist_tasks.mnist import MNIST
 from tests.candidates import random_weights, to_h5
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (2500, 28, 28), dtype=np.uint8)
@@ -53,7 +54,7 @@ def test_the_forward_pass_equals_keras_with_the_file_that_keras_writes(tmp_path:
     model.save_weights(tmp_path / "model.weights.h5")
     expected = model.predict(IMAGES / np.float32(255), batch_size=500, verbose=0)
 
-    found = predict(read_weights((tmp_path / "model.weights.h5").read_bytes()), IMAGES)
+    found = predict(read_weights((tmp_path / "model.weights.h5").read_bytes(), MNIST), IMAGES)
 
     assert found.dtype == np.float32
     assert np.abs(found - expected).max() < 1e-6
@@ -61,7 +62,7 @@ def test_the_forward_pass_equals_keras_with_the_file_that_keras_writes(tmp_path:
 
 def test_what_was_written_is_read_back() -> None:
     written = random_weights(1)
-    read = read_weights(to_h5(written))
+    read = read_weights(to_h5(written), MNIST)
     assert all(np.array_equal(getattr(read, name), array) for name, array in vars(written).items())
 
 
@@ -79,7 +80,7 @@ def test_no_images_give_no_rows() -> None:
 
 @pytest.mark.parametrize("images", [IMAGES.astype(np.float32), IMAGES[0], IMAGES[:, :27]])
 def test_other_images_are_refused(images: Any) -> None:
-    with pytest.raises(DataError, match=r"expected uint8 \(n, 28, 28\)"):
+    with pytest.raises(DataError, match=r"expected uint8 \(n, height, width\) of 784 pixels"):
         predict(random_weights(1), images)
 
 
@@ -92,14 +93,14 @@ def test_weights_that_overflow_are_refused() -> None:
 @pytest.mark.parametrize("data", [b"", b"PK\x03\x04", b"\x89HDF\r\n\x1a\n", b"\x80\x04\x95pickle", b"x" * 100_000])
 def test_what_is_no_hdf5_file_is_refused(data: bytes) -> None:
     with pytest.raises(IntegrityError, match="no readable HDF5 file"):
-        read_weights(data)
+        read_weights(data, MNIST)
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9, 0.999])
 def test_a_file_that_was_cut_off_is_refused(share: float) -> None:
     data = to_h5(random_weights(1))
     with pytest.raises(IntegrityError):
-        read_weights(data[: int(share * len(data))])
+        read_weights(data[: int(share * len(data))], MNIST)
 
 
 def test_a_missing_array_is_named() -> None:
@@ -107,7 +108,7 @@ def test_a_missing_array_is_named() -> None:
         del file["layers/dense_1"]
 
     with pytest.raises(IntegrityError, match="no array layers/dense_1/vars/0"):
-        read_weights(edited(edit))
+        read_weights(edited(edit), MNIST)
 
 
 def test_a_group_in_place_of_an_array_is_refused() -> None:
@@ -116,7 +117,7 @@ def test_a_group_in_place_of_an_array_is_refused() -> None:
         file.create_group(HIDDEN)
 
     with pytest.raises(IntegrityError, match="is no array"):
-        read_weights(edited(edit))
+        read_weights(edited(edit), MNIST)
 
 
 def test_an_array_in_place_of_a_group_is_refused() -> None:
@@ -125,7 +126,7 @@ def test_an_array_in_place_of_a_group_is_refused() -> None:
         file["layers/dense"] = np.zeros(3)
 
     with pytest.raises(IntegrityError, match="no array"):
-        read_weights(edited(edit))
+        read_weights(edited(edit), MNIST)
 
 
 @pytest.mark.parametrize(
@@ -142,7 +143,7 @@ def test_an_array_in_place_of_a_group_is_refused() -> None:
 )
 def test_another_shape_or_type_is_refused(value: Any) -> None:
     with pytest.raises(IntegrityError, match=r"expected float32\(784, 128\)"):
-        read_weights(replaced(value))
+        read_weights(replaced(value), MNIST)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
@@ -150,13 +151,13 @@ def test_weights_that_are_not_finite_are_refused(value: float) -> None:
     kernel = np.zeros((784, 128), np.float32)
     kernel[5, 5] = value
     with pytest.raises(IntegrityError, match="NaN or infinity"):
-        read_weights(replaced(kernel))
+        read_weights(replaced(kernel), MNIST)
 
 
 @pytest.mark.parametrize("options", [{"compression": "gzip"}, {"chunks": (28, 128)}])
 def test_a_compressed_array_is_refused(options: dict[str, Any]) -> None:
     with pytest.raises(IntegrityError, match="compressed"):
-        read_weights(replaced(np.zeros((784, 128), np.float32), **options))
+        read_weights(replaced(np.zeros((784, 128), np.float32), **options), MNIST)
 
 
 def test_a_link_to_another_file_is_refused(tmp_path: Path) -> None:
@@ -167,7 +168,7 @@ def test_a_link_to_another_file_is_refused(tmp_path: Path) -> None:
         file[HIDDEN] = h5py.ExternalLink(str(tmp_path / "other.h5"), HIDDEN)
 
     with pytest.raises(IntegrityError, match="link to elsewhere"):
-        read_weights(edited(edit))
+        read_weights(edited(edit), MNIST)
 
 
 def test_a_link_on_the_way_to_an_array_is_refused(tmp_path: Path) -> None:
@@ -178,7 +179,7 @@ def test_a_link_on_the_way_to_an_array_is_refused(tmp_path: Path) -> None:
         file["layers"] = h5py.ExternalLink(str(tmp_path / "other.h5"), "layers")
 
     with pytest.raises(IntegrityError, match="link to elsewhere"):
-        read_weights(edited(edit))
+        read_weights(edited(edit), MNIST)
 
 
 def test_an_array_whose_bytes_lie_in_another_file_is_refused(tmp_path: Path) -> None:
@@ -190,7 +191,7 @@ def test_an_array_whose_bytes_lie_in_another_file_is_refused(tmp_path: Path) -> 
         file.create_dataset(HIDDEN, (784, 128), np.float32, external=[(str(outside), 0, 784 * 128 * 4)])
 
     with pytest.raises(IntegrityError, match="outside of the file"):
-        read_weights(edited(edit))
+        read_weights(edited(edit), MNIST)
 
 
 def test_a_virtual_array_is_refused(tmp_path: Path) -> None:
@@ -201,4 +202,4 @@ def test_a_virtual_array_is_refused(tmp_path: Path) -> None:
         file.create_virtual_dataset(HIDDEN, pieces)
 
     with pytest.raises(IntegrityError, match="outside of the file"):
-        read_weights(edited(edit))
+        read_weights(edited(edit), MNIST)

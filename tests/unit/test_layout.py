@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from mnist_tasks.errors import ConfigurationError
 from mnist_tasks.layout import Layout, candidate_name, checked_name, final_name, is_final, run_slug
+from mnist_tasks.mnist import MNIST
 
 NAME = "mnist_model_20261124_020005"
 
@@ -29,7 +30,7 @@ def test_a_final_is_the_candidate_with_a_suffix():
 
 
 def test_the_keys_are_those_of_the_design():
-    layout = Layout()
+    layout = Layout(MNIST)
 
     assert layout.dataset("ab" * 32) == f"datasets/mnist/{'ab' * 32}/mnist.npz"
     assert layout.weights(NAME) == f"checkpoints/{NAME}/weights"

@@ -13,6 +13,7 @@ from mnist_tasks.attempts import Attempt
 from mnist_tasks.cost import Prices, cost_of
 from mnist_tasks.errors import IntegrityError, TemporaryError
 from mnist_tasks.history import History
+from mnist_tasks.mnist import MNIST
 from mnist_tasks.page import charts, render
 from mnist_tasks.page.data import AirflowRun, Move, Overview, RunLine, RunView
 from mnist_tasks.page.found import Found
@@ -37,7 +38,7 @@ def state_of(data, job, epochs, committed):
         history = History(epochs=history.epochs[:epochs], seconds=1.5 * epochs, peak_memory_mb=1) if epochs else None
     told = Progress(job=job, updated=NOW, start=FIRST.histories[FIRST.best.name].start, history=history)
     manifest = next(manifest for manifest in data.manifests if manifest.name == job.candidate)
-    return State(job, told, manifest if committed else None)
+    return State(job, 54_000, told, manifest if committed else None)
 
 
 def view_of(data=KEPT, *, state="success", **changes):
@@ -56,6 +57,7 @@ def view_of(data=KEPT, *, state="success", **changes):
         for job in data.plan.jobs
     ]
     view = RunView(
+        classifier=MNIST,
         run=AirflowRun(data.plan.dag_id, data.plan.run_id, state, user="admin"),
         now=NOW,
         plan=Found(data.plan),
@@ -81,7 +83,7 @@ def unplanned(state):
 
 def overview_of(view, decisions=(), runs=()):
     moves = tuple(Move(decision, None, AGREE if decision.final else None) for decision in decisions)
-    return Overview(now=NOW, moves=moves, trouble=Found(), newest=view, runs=tuple(runs))
+    return Overview(classifier=MNIST, now=NOW, moves=moves, trouble=Found(), newest=view, runs=tuple(runs))
 
 
 def heading(html):

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from mnist_tasks.history import Epoch, History, Running
 from mnist_tasks.layout import Layout
+from mnist_tasks.mnist import MNIST
 from mnist_tasks.progress import Progress, end_message, epoch_message, running_message
 from mnist_tasks.storage import Storage
 from mnist_tasks.training.telling import Telling
@@ -55,7 +56,7 @@ class Puts:
 
 
 def telling(puts: Puts, lines: list[str], *, terminal: bool = False) -> Telling:
-    return Telling(Storage(puts, "a-bucket"), Layout(), JOB, lines.append, images=54_000, terminal=terminal)  # type: ignore[arg-type]
+    return Telling(Storage(puts, "a-bucket"), Layout(MNIST), JOB, lines.append, images=54_000, terminal=terminal)  # type: ignore[arg-type]
 
 
 def test_the_readable_lines_stay_aligned() -> None:

@@ -10,7 +10,12 @@ from mnist_tasks.config import PromotionJob
 from mnist_tasks.errors import ConfigurationError
 from mnist_tasks.promotion.surroundings import admitted
 
-PROMOTE = {"MNIST_BUCKET": "the-bucket", "MNIST_CHECKPOINTS_PREFIX": "checkpoints", "MNIST_RUN": "a-run"}
+PROMOTE = {
+    "MNIST_BUCKET": "the-bucket",
+    "MNIST_CHECKPOINTS_PREFIX": "checkpoints",
+    "MNIST_RUN": "a-run",
+    "MNIST_CLASSIFIER": "mnist",
+}
 BACK = {"MNIST_TO": "mnist_model_20261124_020005_final", "MNIST_REASON": "the field says so"}
 
 

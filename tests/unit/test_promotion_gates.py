@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import numpy as np
 import pytest
 
 from mnist_tasks.errors import DataError
 from mnist_tasks.metrics import Evaluation
+from mnist_tasks.mnist import MNIST
+from mnist_tasks.promotion import gates as gates_module
 from mnist_tasks.promotion.gates import (
-    DEFAULT_THRESHOLDS,
     Gate,
-    Thresholds,
     absolute_gates,
-    compare,
     mcnemar_p_value,
     not_worse_p_value,
 )
+from tests.lenient import with_thresholds
+
+compare = partial(gates_module.compare, thresholds=MNIST.thresholds)
 
 
 def evaluation(accuracy: float = 0.98, **recall: float) -> Evaluation:
@@ -35,7 +38,7 @@ def evaluation(accuracy: float = 0.98, **recall: float) -> Evaluation:
 
 
 def gates(found: Evaluation, *, trained: float = 0.979, recomputed: float = 0.979) -> dict[str, Gate]:
-    return {gate.name: gate for gate in absolute_gates(found, trained=trained, recomputed=recomputed)}
+    return {gate.name: gate for gate in absolute_gates(found, MNIST, trained=trained, recomputed=recomputed)}
 
 
 def right(*, both: int, challenger: int, champion: int, neither: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -80,9 +83,9 @@ def test_a_gate_says_what_came_and_what_was_expected() -> None:
 
 
 def test_thresholds_are_the_specification_and_can_be_set() -> None:
-    assert DEFAULT_THRESHOLDS.accuracy == 0.975
-    assert (DEFAULT_THRESHOLDS.alpha, DEFAULT_THRESHOLDS.margin) == (0.01, 0.005)
-    lenient = absolute_gates(evaluation(0.5), trained=0.9, recomputed=0.9, thresholds=Thresholds(accuracy=0.5))
+    assert MNIST.thresholds.accuracy == 0.975
+    assert (MNIST.thresholds.alpha, MNIST.thresholds.margin) == (0.01, 0.005)
+    lenient = absolute_gates(evaluation(0.5), with_thresholds(accuracy=0.5), trained=0.9, recomputed=0.9)
     assert lenient[0].passed
 
 
@@ -122,7 +125,8 @@ def test_better_means_that_chance_explains_it_in_one_case_of_a_hundred_at_most(
 
 
 def test_a_p_value_of_exactly_alpha_is_enough() -> None:
-    assert compare(*right(both=9, challenger=5, champion=0), rule="better", thresholds=Thresholds(alpha=1 / 32)).verdict
+    lenient = with_thresholds(alpha=1 / 32).thresholds
+    assert gates_module.compare(*right(both=9, challenger=5, champion=0), rule="better", thresholds=lenient).verdict
 
 
 def test_images_on_which_both_agree_say_nothing() -> None:

@@ -10,6 +10,7 @@ from email.policy import default
 
 import pytest
 
+from mnist_tasks.mnist import MNIST
 from mnist_tasks.notify import Mail, build_message, message_id
 from mnist_tasks.report import FailedStep, ReportData, render_failure_mail, render_report_mail, render_rollback_mail
 from mnist_tasks.report.words import repeat_command
@@ -79,7 +80,7 @@ def test_links_appear_only_where_the_deployment_has_an_address() -> None:
 
 
 def test_nothing_in_the_html_is_loaded_from_elsewhere() -> None:
-    for mail in (render_report_mail(KEPT, IMAGES), render_failure_mail([LABELS], dag_id="d", run_id="r")):
+    for mail in (render_report_mail(KEPT, IMAGES), render_failure_mail(MNIST, [LABELS], dag_id="d", run_id="r")):
         assert not {"script", "link", "style", "iframe", "form"} & set(Page(mail.html).tags)
 
 
@@ -89,8 +90,8 @@ def test_a_run_id_of_an_attacker_adds_no_header_no_line_and_no_markup() -> None:
 
     for mail in (
         render_report_mail(data, IMAGES, airflow_url=AIRFLOW),
-        render_failure_mail([LABELS], dag_id="mnist_training", run_id=run_id, airflow_url=AIRFLOW),
-        render_rollback_mail(rollback(), dag_id="mnist_rollback", run_id=run_id, airflow_url=AIRFLOW),
+        render_failure_mail(MNIST, [LABELS], dag_id="mnist_training", run_id=run_id, airflow_url=AIRFLOW),
+        render_rollback_mail(MNIST, rollback(), dag_id="mnist_rollback", run_id=run_id, airflow_url=AIRFLOW),
     ):
         message = build_message(
             mail,
@@ -108,7 +109,7 @@ def test_a_run_id_of_an_attacker_adds_no_header_no_line_and_no_markup() -> None:
 
 
 def test_a_failure_says_where_what_and_how_to_mend_it() -> None:
-    mail = render_failure_mail([LABELS], dag_id="mnist_training", run_id="manual__1")
+    mail = render_failure_mail(MNIST, [LABELS], dag_id="mnist_training", run_id="manual__1")
 
     assert mail.subject == "MNIST: failed at validate: 12 labels out of range 0..9: first at 17 (value 11)"
     for part in (mail.text, Page(mail.html).text):
@@ -120,17 +121,17 @@ def test_a_failure_says_where_what_and_how_to_mend_it() -> None:
 def test_the_last_lines_of_the_log_are_shown_if_there_are_any() -> None:
     failed = LABELS.model_copy(update={"log_tail": ("INFO reading", "ERROR <label> 11")})
 
-    mail = render_failure_mail([failed], dag_id="d", run_id="r")
+    mail = render_failure_mail(MNIST, [failed], dag_id="d", run_id="r")
 
     assert "  | INFO reading\n  | ERROR <label> 11" in mail.text
     assert "ERROR <label> 11" in Page(mail.html).text
-    assert "log" not in render_failure_mail([LABELS], dag_id="d", run_id="r").text.lower()
+    assert "log" not in render_failure_mail(MNIST, [LABELS], dag_id="d", run_id="r").text.lower()
 
 
 def test_several_failed_steps_are_all_told_and_the_subject_counts_them() -> None:
     steps = [FailedStep(step="train", map_index=i, error="ContainerFailed", problem=f"exit code {i}") for i in (0, 1)]
 
-    mail = render_failure_mail(steps, dag_id="mnist_training", run_id="r", airflow_url=AIRFLOW)
+    mail = render_failure_mail(MNIST, steps, dag_id="mnist_training", run_id="r", airflow_url=AIRFLOW)
 
     assert mail.subject == "MNIST: failed at train (and 1 more): exit code 0"
     for index in (0, 1):
@@ -141,7 +142,7 @@ def test_several_failed_steps_are_all_told_and_the_subject_counts_them() -> None
 def test_a_long_problem_of_many_lines_gives_its_first_line_to_the_subject_and_all_to_the_mail() -> None:
     failed = FailedStep(step="download", error="DataError", problem="no source worked\n- " + "a" * 500 + "\n- last")
 
-    mail = render_failure_mail([failed], dag_id="d", run_id="r")
+    mail = render_failure_mail(MNIST, [failed], dag_id="d", run_id="r")
 
     assert mail.subject == "MNIST: failed at download: no source worked"
     assert "- last" in mail.text
@@ -157,7 +158,7 @@ def test_a_long_problem_of_many_lines_gives_its_first_line_to_the_subject_and_al
     ],
 )
 def test_a_failure_without_a_cause_still_makes_a_mail(failed: FailedStep | None, subject: str) -> None:
-    mail = render_failure_mail([failed] if failed else [], dag_id="d", run_id="r")
+    mail = render_failure_mail(MNIST, [failed] if failed else [], dag_id="d", run_id="r")
 
     assert mail.subject == subject
     assert "airflow dags clear" in mail.text
@@ -168,7 +169,7 @@ def test_a_failed_step_travels_as_plain_json() -> None:
 
 
 def test_a_rollback_says_who_is_champion_why_and_how_to_undo_it() -> None:
-    mail = render_rollback_mail(rollback(), dag_id="mnist_rollback", run_id="manual__1")
+    mail = render_rollback_mail(MNIST, rollback(), dag_id="mnist_rollback", run_id="manual__1")
 
     assert mail.subject == f"MNIST: rolled back to {BEFORE}"
     for part in (mail.text, Page(mail.html).text):
@@ -178,7 +179,7 @@ def test_a_rollback_says_who_is_champion_why_and_how_to_undo_it() -> None:
 
 
 def test_a_run_that_goes_on_after_a_failure_says_so_first_and_what_had_failed() -> None:
-    earlier = render_failure_mail([LABELS], dag_id="mnist_training", run_id="r").subject
+    earlier = render_failure_mail(MNIST, [LABELS], dag_id="mnist_training", run_id="r").subject
 
     mail = render_report_mail(RELEASED, IMAGES, earlier_failure=earlier)
 
@@ -200,8 +201,8 @@ def test_an_interrupted_training_is_told_in_the_mail() -> None:
 def test_every_mail_leads_to_the_runs_page() -> None:
     url = f"{AIRFLOW}/dags/d/runs/r"
     mails = [
-        render_failure_mail([LABELS], dag_id="d", run_id="r", airflow_url=AIRFLOW),
-        render_rollback_mail(rollback(), dag_id="d", run_id="r", airflow_url=AIRFLOW),
+        render_failure_mail(MNIST, [LABELS], dag_id="d", run_id="r", airflow_url=AIRFLOW),
+        render_rollback_mail(MNIST, rollback(), dag_id="d", run_id="r", airflow_url=AIRFLOW),
     ]
     report = render_report_mail(KEPT, IMAGES, airflow_url=AIRFLOW)
 

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from mnist_tasks.metrics import Mistake
+from mnist_tasks.mnist import MNIST
 from mnist_tasks.report import ReportData, draw, plots
 from mnist_tasks.report.pictures import to_png, to_svg
 from tests.decided_run import FIRST, KEPT, REJECTED, RELEASED, decided_run, images
@@ -103,7 +104,7 @@ def test_pictures_for_the_mail_are_sharp_and_small() -> None:
 def test_no_softmax_is_called_wholly_sure() -> None:
     mistake = Mistake(index=0, label=4, predicted=9, confidence=1.0)
 
-    svg = to_svg(plots.worst_mistakes([mistake], np.zeros((1, 28, 28), np.uint8)), "mistakes")
+    svg = to_svg(plots.worst_mistakes([mistake], MNIST.classes, np.zeros((1, 28, 28), np.uint8)), "mistakes")
 
     assert "99.9% sure" in svg
 

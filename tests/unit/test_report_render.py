@@ -14,9 +14,10 @@ from mnist_tasks.checkpoints import StoredObject
 from mnist_tasks.cost import cost_of
 from mnist_tasks.errors import IntegrityError
 from mnist_tasks.metrics import wilson_interval
+from mnist_tasks.mnist import MNIST
 from mnist_tasks.report import ReportData, draw, render_html, to_dict
 from mnist_tasks.report.reference import reference_figures
-from mnist_tasks.report.words import BIAS, LIMITS, repeat_command
+from mnist_tasks.report.words import BIAS, limits, repeat_command
 from mnist_tasks.storage import to_json
 from tests.decided_run import (
     BEFORE,
@@ -239,7 +240,7 @@ def test_the_model_card_names_data_training_and_limits() -> None:
 
     assert "Dense(128, relu), Dropout(0.2)" in text
     assert "kept is the epoch with the highest validation accuracy, the 10th" in text
-    for limit in LIMITS:
+    for limit in limits(MNIST):
         assert limit in text
 
 

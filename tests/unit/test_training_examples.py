@@ -7,6 +7,7 @@ import gc
 import numpy as np
 import pytest
 
+from mnist_tasks.mnist import MNIST
 from mnist_tasks.training.draws import kept_units
 from mnist_tasks.training.examples import FULL_INK, Examples, aligned, lit_columns
 from mnist_tasks.training.kernels import shared
@@ -51,7 +52,7 @@ def test_a_column_counts_as_lit_if_any_of_the_images_lights_it() -> None:
 def test_the_network_sees_the_same_pixels_packed_or_not() -> None:
     examples = digits(20)
     columns = lit_columns(examples.pixels)
-    network = Network(initial_weights(3), Adam(0.001), columns)
+    network = Network(initial_weights(MNIST, 3), Adam(0.001), columns)
     assert np.array_equal(network.pixels(examples).numpy(), network.pixels(examples.packed(columns)).numpy())
 
 

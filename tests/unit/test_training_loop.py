@@ -13,6 +13,7 @@ import tensorflow as tf
 from mnist_tasks.errors import ConfigurationError
 from mnist_tasks.history import History, Running
 from mnist_tasks.inference import Weights
+from mnist_tasks.mnist import MNIST
 from mnist_tasks.training.draws import kept_units, shuffled
 from mnist_tasks.training.epochs import EpochRunner, figures
 from mnist_tasks.training.loop import train
@@ -37,7 +38,7 @@ def trained(
     state: State | None = None,
 ) -> tuple[Weights, History]:
     return train(
-        initial_weights(seed),
+        initial_weights(MNIST, seed),
         training,
         validation,
         epochs=epochs,
@@ -157,10 +158,10 @@ def test_the_first_epoch_tells_its_figures_from_the_first_batch_on() -> None:
 
 
 def test_to_tell_figures_inside_the_first_epoch_changes_no_bit() -> None:
-    network = Network(initial_weights(3), Adam(0.001), np.arange(784))
+    network = Network(initial_weights(MNIST, 3), Adam(0.001), np.arange(784))
     quiet = EpochRunner(network, TRAINING, 32)
     quiet_figures, quiet_values = quiet(seed=3, epoch=1), network.values()
-    network = Network(initial_weights(3), Adam(0.001), np.arange(784))
+    network = Network(initial_weights(MNIST, 3), Adam(0.001), np.arange(784))
     told: list[Running] = []
     talking = EpochRunner(network, TRAINING, 32)
     assert talking(seed=3, epoch=1, on_running=told.append) == quiet_figures

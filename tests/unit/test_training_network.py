@@ -11,6 +11,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from mnist_tasks.dataset import Dataset
+from mnist_tasks.mnist import MNIST
 from mnist_tasks.training.examples import Examples
 from mnist_tasks.training.model import build_model
 from mnist_tasks.training.network import DROPOUT, Adam, Network
@@ -46,7 +47,7 @@ def lit_columns(examples: Any) -> NDArray[np.intp]:
 
 
 def a_network(columns: NDArray[np.intp], learning_rate: float = 0.001) -> Network:
-    return Network(initial_weights(3), Adam(learning_rate), columns)
+    return Network(initial_weights(MNIST, 3), Adam(learning_rate), columns)
 
 
 def test_300_steps_each_equal_kerass_own_from_the_same_state() -> None:
@@ -106,7 +107,7 @@ def test_logits_are_those_of_the_keras_model() -> None:
 
 def test_weights_come_back_bit_for_bit_and_left_out_columns_as_they_started() -> None:
     columns = lit_columns(digits(50))
-    start, other = initial_weights(3), initial_weights(4)
+    start, other = initial_weights(MNIST, 3), initial_weights(MNIST, 4)
     back = astuple(Network(start, Adam(0.001), columns).unpacked(Network(other, Adam(0.001), columns).values()))
     expected = [array.copy() for array in astuple(other)]
     dark = np.setdiff1d(np.arange(784), columns)

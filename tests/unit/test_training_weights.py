@@ -12,8 +12,9 @@ import pytest
 
 from mnist_tasks import inference
 from mnist_tasks.inference import Weights
+from mnist_tasks.mnist import MNIST
 from mnist_tasks.training.model import build_model
-from mnist_tasks.training.weights import PARAMETERS, initial_weights, weights_file
+from mnist_tasks.training.weights import initial_weights, weights_file
 from tests.keras_reference import keras
 
 
@@ -21,19 +22,26 @@ from tests.keras_reference import keras
 def weights() -> Weights:
     """Four arrays without a zero in them."""
     random = np.random.RandomState(0)
-    return Weights(*(random.normal(size=array.shape).astype(np.float32) for array in astuple(initial_weights(0))))
+    return Weights(
+        *(random.normal(size=array.shape).astype(np.float32) for array in astuple(initial_weights(MNIST, 0)))
+    )
 
 
 @pytest.mark.parametrize("seed", [0, 7, 2**31 - 1])
 def test_training_starts_from_the_bits_that_keras_would_start_from(seed: int) -> None:
-    ours, keras_own = astuple(initial_weights(seed)), build_model(seed).get_weights()
+    ours, keras_own = astuple(initial_weights(MNIST, seed)), build_model(seed).get_weights()
     assert all(
         one.dtype == np.float32 and np.array_equal(one, other) for one, other in zip(ours, keras_own, strict=True)
     )
 
 
 def test_the_parameters_are_those_that_keras_counts(weights: Weights) -> None:
-    assert PARAMETERS == build_model(0).count_params() == sum(array.size for array in astuple(weights)) == 101_770
+    assert (
+        initial_weights(MNIST, 0).parameters
+        == build_model(0).count_params()
+        == sum(array.size for array in astuple(weights))
+        == 101_770
+    )
 
 
 def test_plain_keras_loads_the_weights_file(weights: Weights, tmp_path: Path) -> None:
@@ -80,10 +88,10 @@ def arrays_in(file: h5py.File) -> list[str]:
 
 def test_the_forward_pass_in_numpy_reads_the_weights_file_and_agrees_with_keras(weights: Weights) -> None:
     images = np.random.RandomState(0).randint(0, 256, (20, 28, 28)).astype(np.uint8)
-    start = initial_weights(7)
-    ours = inference.predict(inference.read_weights(weights_file(start)), images)
+    start = initial_weights(MNIST, 7)
+    ours = inference.predict(inference.read_weights(weights_file(start), MNIST), images)
     assert ours == pytest.approx(build_model(7).predict(images / np.float32(255), verbose=0), abs=1e-6)
-    back = inference.read_weights(weights_file(weights))
+    back = inference.read_weights(weights_file(weights), MNIST)
     assert all(np.array_equal(a, b) for a, b in zip(astuple(back), astuple(weights), strict=True))
 
 

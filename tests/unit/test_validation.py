@@ -11,7 +11,7 @@ import pytest
 from mnist_tasks.dataset import Dataset
 from mnist_tasks.storage import to_json
 from mnist_tasks.validation import Accepted, Check, ValidationReport, statistics_of, validate
-from tests.small_dataset import SHAPES, small_dataset
+from tests.small_dataset import SMALL, small_dataset
 
 NOW = datetime(2026, 11, 24, 2, 0, tzinfo=UTC)
 SHA = "a" * 64
@@ -21,11 +21,11 @@ Change = Callable[[Dataset], None]
 
 def report_on(dataset: Dataset, accepted: Dataset | None = None, accepted_sha: str = OTHER_SHA) -> ValidationReport:
     before = (
-        Accepted(dataset_sha256=accepted_sha, run="last-night", statistics=statistics_of(accepted))
+        Accepted(dataset_sha256=accepted_sha, run="last-night", statistics=statistics_of(accepted, 10))
         if accepted
         else None
     )
-    return validate(dataset, SHA, accepted=before, now=NOW, shapes=SHAPES)
+    return validate(dataset, SHA, SMALL, accepted=before, now=NOW)
 
 
 def failure(dataset: Dataset) -> Check:
@@ -177,7 +177,7 @@ def test_every_defect_is_reported_and_not_only_the_first() -> None:
 
 def test_statistics_are_those_of_numpy() -> None:
     dataset = small_dataset()
-    found = statistics_of(dataset).train
+    found = statistics_of(dataset, 10).train
     assert found.images == 200
     assert found.class_counts == (20,) * 10
     assert found.pixel_mean == pytest.approx(dataset.x_train.mean(), abs=1e-6)

@@ -12,15 +12,15 @@ from hypothesis import strategies as st
 from mnist_tasks.dataset import Dataset
 from mnist_tasks.validation import Accepted, ValidationReport, statistics_of, validate
 from mnist_tasks.validation.drift import stability_index
-from tests.small_dataset import SHAPES, small_dataset
+from tests.small_dataset import SMALL, small_dataset
 
 COUNTS = st.lists(st.integers(0, 10**9), min_size=3, max_size=3)
 
 
 def compared(dataset: Dataset, sha256: str = "a" * 64) -> ValidationReport:
-    accepted = Accepted(dataset_sha256="b" * 64, run="last-night", statistics=statistics_of(small_dataset(seed=1)))
+    accepted = Accepted(dataset_sha256="b" * 64, run="last-night", statistics=statistics_of(small_dataset(seed=1), 10))
     now = datetime(2026, 11, 24, 2, 0, tzinfo=UTC)
-    return validate(dataset, sha256, accepted=accepted, now=now, shapes=SHAPES)
+    return validate(dataset, sha256, SMALL, accepted=accepted, now=now)
 
 
 def test_the_index_is_the_published_sum() -> None:

@@ -23,6 +23,7 @@ import boto3
 from mnist_tasks.config import Settings, TrainingJob
 from mnist_tasks.cost import Prices
 from mnist_tasks.layout import Layout, run_slug
+from mnist_tasks.mnist import MNIST
 from mnist_tasks.page import data
 from mnist_tasks.promotion.chain import Chain
 from mnist_tasks.promotion.release import read_champion
@@ -33,7 +34,7 @@ from tools.laptop import ROOT, Laptop
 from tools.run import run_dag
 
 TRAINING, ROLLBACK, SWEEP = "mnist_training", "mnist_rollback", "mnist_sweep"
-LAYOUT = Layout()
+LAYOUT = Layout(MNIST)
 _ONE = {"candidates": 1}
 _STRIKE_SECONDS = 300.0
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from mnist_tasks.inference import read_weights
+from mnist_tasks.mnist import MNIST
 from mnist_tasks.storage import sha256_of
 from tests.deployment import FIRST_FINAL, LAYOUT, Deployment
 from tests.faults import contents
@@ -107,7 +108,7 @@ def test_a_final_is_exported_as_the_plain_file_that_was_signed_and_never_over_an
     again = nights.mnist("export", FIRST_FINAL, "--to", str(target), "--json")
 
     assert sha256_of(target.read_bytes()) == done["sha256"]
-    assert read_weights(target.read_bytes()).hidden_kernel.shape == (784, 128)
+    assert read_weights(target.read_bytes(), MNIST).hidden_kernel.shape == (784, 128)
     assert target.stat().st_mode & 0o777 == 0o600
     assert (again.status, again.error["kind"]) == (2, "ConfigurationError")
     assert nights.mnist("export", FIRST_FINAL, "--to", str(target), "--force", "--json").status == 0

@@ -15,14 +15,14 @@ from mnist_tasks.errors import GateFailed, IntegrityError, NotFoundError
 from mnist_tasks.inference import predict, read_weights
 from mnist_tasks.layout import Layout
 from mnist_tasks.metrics import evaluate
+from mnist_tasks.mnist import MNIST
 from mnist_tasks.promotion import decisions, promote, release
 from mnist_tasks.promotion.decisions import Decision
-from mnist_tasks.promotion.gates import Thresholds
 from mnist_tasks.storage import Storage, sha256_of, to_json
 from tests.candidates import random_weights, to_h5
 from tests.faults import contents, mortal
 
-LAYOUT = Layout()
+LAYOUT = Layout(MNIST)
 
 
 def finals(storage: Storage) -> set[str]:
@@ -60,7 +60,7 @@ def test_the_best_candidate_is_the_one_that_is_promoted(world: Any) -> None:
 def test_figures_are_computed_from_the_stored_weights_and_images(world: Any) -> None:
     decision = world.night(1, "good")
     final = checkpoints.read(world.storage, LAYOUT, decision.final)
-    weights = read_weights(checkpoints.load_weights(world.storage, world.encryption, final))
+    weights = read_weights(checkpoints.load_weights(world.storage, world.encryption, final), MNIST)
     assert decision.evaluation == evaluate(predict(weights, world.dataset.x_test), world.dataset.y_test)
 
 
@@ -141,7 +141,7 @@ def test_a_rejected_run_is_rejected_again_with_the_same_words(world: Any) -> Non
         world.promote(plan)
     before = contents(world.storage)
     with pytest.raises(GateFailed) as second:
-        world.promote(plan, later=60, thresholds=Thresholds(accuracy=0, recall=0))
+        world.promote(plan, later=60, thresholds={"accuracy": 0, "recall": 0})
     assert str(second.value) == str(first.value)
     assert contents(world.storage) == before
 
