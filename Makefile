@@ -5,12 +5,13 @@
 PYTHON ?= python3
 RUN = .venv/bin/python
 CONF ?= {}
+CLASSIFIER ?= mnist
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:[^#]*## /\t/' | expand -t 14
 
-run: .environment ## the whole pipeline once on this machine; CONF='{"candidates": 4}' changes its parameters
-	@$(RUN) -m tools.run --conf '$(CONF)'
+run: .environment ## the whole pipeline once on this machine; CONF='{"candidates": 4}' changes its parameters, CLASSIFIER=contracts trains the example
+	@$(RUN) -m tools.run --conf '$(CONF)' --classifier '$(CLASSIFIER)'
 
 up: .environment ## Airflow's UI and scheduler with the one-machine cloud
 	@$(RUN) -m tools.up

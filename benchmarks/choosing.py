@@ -21,10 +21,10 @@ from localcloud.home import Home
 from mnist_tasks import checkpoints
 from mnist_tasks.checkpoints import Manifest
 from mnist_tasks.config import RunConfig, Settings
+from mnist_tasks.definitions.mnist import MNIST
 from mnist_tasks.encryption import Encryption
 from mnist_tasks.history import Epoch, History
 from mnist_tasks.layout import Layout, candidate_name
-from mnist_tasks.mnist import MNIST
 from mnist_tasks.plan import make_plan, pick_best
 from mnist_tasks.storage import Storage, to_json
 

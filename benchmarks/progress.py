@@ -61,9 +61,9 @@ def _trainings(say: Callable[[str], None]) -> Mapping[str, Callable[[], Any]]:
 
     from mnist_tasks import dataset
     from mnist_tasks.config import TrainingJob
+    from mnist_tasks.definitions.mnist import MNIST
     from mnist_tasks.encryption import Encryption
     from mnist_tasks.layout import Layout
-    from mnist_tasks.mnist import MNIST
     from mnist_tasks.storage import Storage
     from mnist_tasks.training.examples import Examples
     from mnist_tasks.training.loop import train

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from benchmarks.data import mnist_file
 from benchmarks.measure import ROOT
 from mnist_tasks.dataset import Dataset, read_npz, split
-from mnist_tasks.mnist import MNIST
+from mnist_tasks.definitions.mnist import MNIST
 from mnist_tasks.training.examples import Examples
 
 EPOCHS = 10

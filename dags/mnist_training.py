@@ -6,13 +6,13 @@
   there: every step finishes what it has begun and doubles nothing.
 - To repeat a night, trigger the DAG with the seed that its report names.
 
-Made from the definition in `mnist_tasks/mnist.py` by `plugins/mnist_dags.py`, where Airflow's steps stand.
+Made from the definition in `mnist_tasks/definitions/mnist.py` by `plugins/mnist_dags.py`, where Airflow's steps stand.
 """
 
 from __future__ import annotations
 
 from mnist_dags import training_dag
 
-from mnist_tasks.mnist import MNIST
+from mnist_tasks.definitions.mnist import MNIST
 
 dag = training_dag(MNIST, doc=__doc__)

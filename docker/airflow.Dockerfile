@@ -10,7 +10,9 @@ RUN --mount=type=bind,source=docker,target=/docker --mount=type=cache,target=/ro
     --mount=type=secret,id=index --mount=type=secret,id=ca \
     /docker/install environment /locks/airflow-image.txt
 COPY mnist_tasks /code/mnist_tasks
-RUN --mount=type=bind,source=docker,target=/docker /docker/install code /code/mnist_tasks
+COPY examples /code/examples
+RUN --mount=type=bind,source=docker,target=/docker \
+    /docker/install code /code/mnist_tasks && /docker/install code /code/examples
 
 FROM ${BASE} AS airflow
 # See trainer.Dockerfile.

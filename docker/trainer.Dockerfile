@@ -21,7 +21,9 @@ RUN --mount=type=bind,source=docker,target=/docker --mount=type=cache,target=/ro
     /docker/install environment /locks/trainer.txt \
     && rm -r /opt/mnist/lib/python3*/site-packages/tensorflow/include /opt/mnist/lib/python3*/site-packages/clang
 COPY mnist_tasks /code/mnist_tasks
-RUN --mount=type=bind,source=docker,target=/docker /docker/install code /code/mnist_tasks
+COPY examples /code/examples
+RUN --mount=type=bind,source=docker,target=/docker \
+    /docker/install code /code/mnist_tasks && /docker/install code /code/examples
 
 FROM build AS promoter-environment
 COPY requirements/promoter.txt /locks/
@@ -29,7 +31,9 @@ RUN --mount=type=bind,source=docker,target=/docker --mount=type=cache,target=/ro
     --mount=type=secret,id=index --mount=type=secret,id=ca \
     /docker/install environment /locks/promoter.txt
 COPY mnist_tasks /code/mnist_tasks
-RUN --mount=type=bind,source=docker,target=/docker /docker/install code /code/mnist_tasks
+COPY examples /code/examples
+RUN --mount=type=bind,source=docker,target=/docker \
+    /docker/install code /code/mnist_tasks && /docker/install code /code/examples
 
 FROM base AS task
 # Nobody in particular: by number, so that a platform can check that it is not root.

@@ -1,4 +1,4 @@
-"""What differs between classifiers, as one value. `mnist_tasks.mnist` has the one of MNIST, and reads as a list.
+"""What differs between classifiers, as one value; `mnist_tasks/definitions/mnist.py` is the one of MNIST.
 
 Everything else is shared: steps, containers, gates, report, page, mails, encryption, signatures, roles. A definition is
 code of this repository and part of the images; what travels between Airflow and the containers is its name alone.

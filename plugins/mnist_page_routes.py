@@ -25,8 +25,8 @@ from sqlalchemy import select
 from starlette.exceptions import HTTPException
 
 from mnist_tasks.classifier import Classifier
-from mnist_tasks.classifiers import NAMES, named
 from mnist_tasks.cost import Prices
+from mnist_tasks.definitions import NAMES, named
 from mnist_tasks.errors import MnistError
 from mnist_tasks.page import data, render
 from mnist_tasks.page.data import AirflowRun, Place

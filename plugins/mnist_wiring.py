@@ -212,7 +212,7 @@ def slug_of(dag_run: Any) -> str:
 
 def run_is_over(ti: Any, slug: str) -> bool:
     """Whether this Airflow knows the run, whatever it trains, and that it has ended."""
-    from mnist_tasks.classifiers import NAMES, named
+    from mnist_tasks.definitions import NAMES, named
     from mnist_tasks.plan import find_plan
 
     plans = (find_plan(storage(), layout_of(named(name)), slug) for name in NAMES)

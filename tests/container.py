@@ -10,10 +10,10 @@ from pathlib import Path
 
 from mnist_tasks import checkpoints
 from mnist_tasks.config import TrainingJob
+from mnist_tasks.definitions.mnist import MNIST
 from mnist_tasks.encryption import Encryption
 from mnist_tasks.history import Epoch, History
 from mnist_tasks.layout import Layout
-from mnist_tasks.mnist import MNIST
 from mnist_tasks.storage import Storage
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -12,10 +12,10 @@ from mnist_tasks.attempts import Attempt
 from mnist_tasks.checkpoints import EncryptedObject, Manifest, StoredObject
 from mnist_tasks.config import RunConfig, TrainingJob, derived_seed
 from mnist_tasks.cost import Cost, Prices, cost_of
+from mnist_tasks.definitions.mnist import MNIST
 from mnist_tasks.history import Epoch, History, Running
 from mnist_tasks.layout import Layout, candidate_name, final_name, run_slug
 from mnist_tasks.metrics import evaluate
-from mnist_tasks.mnist import MNIST
 from mnist_tasks.plan import Plan
 from mnist_tasks.promotion.gates import Comparison, Rule, absolute_gates, compare
 from mnist_tasks.promotion.records import Champion, Decision, Verdict

@@ -15,11 +15,11 @@ from mnist_tasks import progress, validation
 from mnist_tasks.cli.app import app
 from mnist_tasks.cost import Prices
 from mnist_tasks.dataset import REBUILT_FILE, Dataset
+from mnist_tasks.definitions.mnist import MNIST
 from mnist_tasks.encryption import Encryption
 from mnist_tasks.errors import GateFailed
 from mnist_tasks.history import Epoch, History
 from mnist_tasks.layout import Layout, run_slug
-from mnist_tasks.mnist import MNIST
 from mnist_tasks.promotion.chain import Chain
 from mnist_tasks.promotion.promote import promote
 from mnist_tasks.promotion.release import rollback

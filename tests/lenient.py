@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from mnist_tasks.classifier import Classifier
-from mnist_tasks.mnist import MNIST
+from mnist_tasks.definitions.mnist import MNIST
 from mnist_tasks.promotion.chain import Chain
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from mnist_tasks.dataset import Dataset
-from mnist_tasks.mnist import MNIST
+from mnist_tasks.definitions.mnist import MNIST
 
 TRAIN, TEST = 200, 100
 SMALL = MNIST.model_copy(update={"training_images": TRAIN, "test_images": TEST})

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from localcloud import Cloud
 
@@ -20,11 +21,12 @@ class Laptop:
     """One Airflow home and the cloud that its tasks use.
 
     `make run` and `make up` have a home each: a scheduler would take the tasks of a run that `airflow dags test` has in
-    hand, since both look into the same database.
+    hand, since both look into the same database. `examples` are those whose DAGs are there as well as `dags/`.
     """
 
     home: Path
     cloud: Cloud
+    examples: tuple[str, ...] = ()
 
     def environment(self, **more: str) -> dict[str, str]:
         """The whole environment of an Airflow process: ours, and of the caller's only what is needed to run at all.
@@ -45,6 +47,7 @@ class Laptop:
             "AIRFLOW_HOME": str(self.home),
             "PYTHONPATH": str(ROOT),
             "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "dags"),
+            "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps(self._bundles()),
             "AIRFLOW__CORE__PLUGINS_FOLDER": str(ROOT / "plugins"),
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
             "AIRFLOW__CORE__PARALLELISM": "4",
@@ -56,6 +59,11 @@ class Laptop:
             "MPLCONFIGDIR": str(self.home / "matplotlib"),
             **more,
         }
+
+    def _bundles(self) -> list[dict[str, Any]]:
+        folders = {"dags-folder": ROOT / "dags"} | {name: ROOT / "examples" / name / "dags" for name in self.examples}
+        local = "airflow.dag_processing.bundles.local.LocalDagBundle"
+        return [{"name": n, "classpath": local, "kwargs": {"path": str(folder)}} for n, folder in folders.items()]
 
     def migrate(self) -> None:
         """Make the metadata database, once."""

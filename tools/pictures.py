@@ -27,8 +27,8 @@ import boto3
 
 import localcloud
 from mnist_tasks.config import Settings
+from mnist_tasks.definitions.mnist import MNIST
 from mnist_tasks.layout import Layout, run_slug
-from mnist_tasks.mnist import MNIST
 from mnist_tasks.storage import Storage
 from tools import services
 from tools.laptop import ROOT, Laptop

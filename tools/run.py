@@ -1,6 +1,6 @@
 """`make run`: the whole pipeline once, on this machine, with a summary that tells the truth.
 
-    python -m tools.run [--conf '{"candidates": 4}']
+    python -m tools.run [--classifier contracts] [--conf '{"candidates": 4}']
 
 Exit status 0: the run succeeded. Its outcome is written to build/run.json, its log to build/run.log, its report to
 build/report.html.
@@ -20,29 +20,29 @@ from pathlib import Path
 import boto3
 
 import localcloud
+from mnist_tasks.classifier import Classifier
 from mnist_tasks.config import Settings
+from mnist_tasks.definitions import NAMES, named
 from mnist_tasks.layout import Layout, run_slug
-from mnist_tasks.mnist import MNIST
 from mnist_tasks.promotion.release import read_champion
 from mnist_tasks.storage import Storage
 from tools.laptop import ROOT, Laptop
-
-DAG = "mnist_training"
 
 
 def main() -> int:
     """Start what is not running, run the DAG, say what came out, stop what was started."""
     options = _parser().parse_args()
+    dag = f"{options.classifier}_training"
     started = time.monotonic()
     cloud_home, build = options.home / ".localcloud", options.home / "build"
     was_running = localcloud.status(cloud_home).running
     cloud = localcloud.up(cloud_home)
     try:
-        laptop = Laptop(options.home / ".airflow" / "run", cloud)
+        laptop = Laptop(options.home / ".airflow" / "run", cloud, _examples(options.classifier))
         laptop.migrate()
-        print(f"ready after {time.monotonic() - started:.1f} s; running {DAG}", flush=True)
-        status = run_dag(laptop, DAG, options.conf, build)
-        _print_summary(laptop, build)
+        print(f"ready after {time.monotonic() - started:.1f} s; running {dag}", flush=True)
+        status = run_dag(laptop, dag, options.conf, build)
+        _print_summary(laptop, named(options.classifier), build)
     finally:
         if not was_running:
             localcloud.down(cloud_home)
@@ -52,10 +52,16 @@ def main() -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="make run", description=f"Run {DAG} once on this machine.")
+    parser = argparse.ArgumentParser(prog="make run", description="Run the pipeline once on this machine.")
+    parser.add_argument("--classifier", default="mnist", choices=NAMES, help="which one to train")
     parser.add_argument("--conf", default="{}", help="the run's parameters as JSON")
     parser.add_argument("--home", type=Path, default=ROOT, help="where its state and results go (the checkout)")
     return parser
+
+
+def _examples(classifier: str) -> tuple[str, ...]:
+    """Those whose DAGs the run needs besides `dags/`."""
+    return (classifier,) if (ROOT / "examples" / classifier / "dags").is_dir() else ()
 
 
 def run_dag(laptop: Laptop, dag_id: str, conf: str, build: Path, **environment: str) -> int:
@@ -96,7 +102,7 @@ def _progress(line: str) -> str | None:
     return None
 
 
-def _print_summary(laptop: Laptop, build: Path) -> None:
+def _print_summary(laptop: Laptop, classifier: Classifier, build: Path) -> None:
     outcome = json.loads((build / "run.json").read_text())
     print(f"\nrun {outcome.get('run_id', '')}: {outcome['state']}")
     for step in outcome["steps"]:
@@ -105,11 +111,11 @@ def _print_summary(laptop: Laptop, build: Path) -> None:
         print(f"  {name:<16} {step['state'] or 'not run':<16} {seconds}")
     if outcome["state"] != "success":
         print(f"\nlog: {build / 'run.log'}")
-    _print_results(laptop, run_slug(DAG, outcome.get("run_id", "")), build)
+    _print_results(laptop, classifier, run_slug(classifier.training_dag, outcome.get("run_id", "")), build)
 
 
-def _print_results(laptop: Laptop, slug: str, build: Path) -> None:
-    storage, layout = _storage(laptop.cloud)
+def _print_results(laptop: Laptop, classifier: Classifier, slug: str, build: Path) -> None:
+    storage, layout = _storage(laptop.cloud, classifier)
     print()
     if champion := read_champion(storage, layout):
         print(f"champion: {storage.uri(layout.manifest(champion.name)).removesuffix('/manifest.json')}")
@@ -125,10 +131,10 @@ def _print_results(laptop: Laptop, slug: str, build: Path) -> None:
         print(f"mail: {mail}")
 
 
-def _storage(cloud: localcloud.Cloud) -> tuple[Storage, Layout]:
+def _storage(cloud: localcloud.Cloud, classifier: Classifier) -> tuple[Storage, Layout]:
     settings = Settings.from_environment(cloud.environment)
     client = boto3.client("s3", **cloud.client_arguments)
-    return Storage(client, settings.bucket), Layout(MNIST, settings.checkpoints_prefix)
+    return Storage(client, settings.bucket), Layout(classifier, settings.checkpoints_prefix)
 
 
 def _mail_of(maildir: Path, slug: str) -> Path | None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from mnist_tasks.mnist import MNIST
+from mnist_tasks.definitions.mnist import MNIST
 from mnist_tasks.training.epochs import EpochRunner
 from mnist_tasks.training.examples import Examples
 from mnist_tasks.training.network import Adam, Network

@@ -11,8 +11,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from mnist_tasks.classifiers import named
 from mnist_tasks.config import Settings
+from mnist_tasks.definitions import named
 from mnist_tasks.encryption import Encryption
 from mnist_tasks.errors import ConfigurationError
 from mnist_tasks.folder import Folder

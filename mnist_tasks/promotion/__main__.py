@@ -8,7 +8,7 @@ only as far as this program uses them for him. So:
 - Arguments and `MNIST_...`, `AWS_...` variables are allow-listed (`mnist_tasks.promotion.surroundings`); others are
   dropped before anything reads them.
 - AWS is asked at its own address. Only this machine's own may stand in for it (the one-machine cloud).
-- A classifier is a name that this image knows (`mnist_tasks.classifiers`). Its thresholds are the image's, and it
+- A classifier is a name that this image knows (`mnist_tasks.definitions`). Its thresholds are the image's, and it
   decides about its own prefixes alone.
 - The keys whose decisions are believed come from KMS, and IAM says which of them he may ask for.
 
@@ -72,7 +72,7 @@ def _decide(job: PromotionJob, settings: PromoterSettings) -> Decision:
 
 
 def _open_chain(job: PromotionJob, settings: PromoterSettings) -> Chain:
-    from mnist_tasks.classifiers import named
+    from mnist_tasks.definitions import named
     from mnist_tasks.layout import Layout
     from mnist_tasks.promotion.chain import Chain
     from mnist_tasks.signing import KmsSigner, trusted_keys

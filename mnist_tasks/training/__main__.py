@@ -57,7 +57,7 @@ def _work(environment: Mapping[str, str]) -> None:
 
 def _run(job: TrainingJob, key: str) -> None:
     from mnist_tasks import checkpoints
-    from mnist_tasks.classifiers import named
+    from mnist_tasks.definitions import named
     from mnist_tasks.layout import Layout
     from mnist_tasks.training.resume import Resume
 

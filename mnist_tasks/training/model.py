@@ -16,7 +16,7 @@ import keras
 
 from mnist_tasks.classifier import Classifier
 from mnist_tasks.config import derived_seed
-from mnist_tasks.mnist import MNIST
+from mnist_tasks.definitions.mnist import MNIST
 from mnist_tasks.training.network import DROPOUT
 from mnist_tasks.training.weights import layer_seed
 

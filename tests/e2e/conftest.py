@@ -16,8 +16,8 @@ import boto3
 import pytest
 
 import localcloud
+from mnist_tasks.definitions.mnist import MNIST
 from mnist_tasks.layout import Layout, run_slug
-from mnist_tasks.mnist import MNIST
 from mnist_tasks.storage import Storage
 from tests.signatures import decision_in
 from tools.laptop import Laptop

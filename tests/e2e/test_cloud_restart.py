@@ -12,8 +12,8 @@ import pytest
 import localcloud
 from mnist_tasks import checkpoints
 from mnist_tasks.dataset import REBUILT_FILE
+from mnist_tasks.definitions.mnist import MNIST
 from mnist_tasks.layout import Layout, final_name
-from mnist_tasks.mnist import MNIST
 from tests.e2e.airflow import eventually
 
 LAYOUT = Layout(MNIST)

@@ -10,8 +10,8 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.handlers import Sink
 
 from mnist_tasks.dataset import REBUILT_FILE
+from mnist_tasks.definitions.mnist import MNIST
 from mnist_tasks.layout import Layout
-from mnist_tasks.mnist import MNIST
 
 LAYOUT = Layout(MNIST)
 SHORT = {"epochs": 1, "candidates": 1}

@@ -15,8 +15,8 @@ from playwright.sync_api import expect
 
 import localcloud
 from mnist_tasks.dataset import REBUILT_FILE
+from mnist_tasks.definitions.mnist import MNIST
 from mnist_tasks.layout import Layout, run_slug
-from mnist_tasks.mnist import MNIST
 from tests.e2e.airflow import DAG, Api, started, states
 from tests.e2e.browser import Person, address, barriers, chromium
 from tools.laptop import Laptop

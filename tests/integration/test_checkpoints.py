@@ -11,10 +11,10 @@ import pytest
 from mnist_tasks import checkpoints
 from mnist_tasks.checkpoints import Manifest
 from mnist_tasks.config import TrainingJob
+from mnist_tasks.definitions.mnist import MNIST
 from mnist_tasks.encryption import Encryption
 from mnist_tasks.errors import ConfigurationError, IntegrityError, NotFoundError
 from mnist_tasks.layout import Layout
-from mnist_tasks.mnist import MNIST
 from mnist_tasks.storage import Storage, to_json
 from tests.candidates import PARAMETERS, history, plan_run, random_weights, to_h5
 from tests.faults import Killed, contents, mortal

@@ -12,10 +12,10 @@ import pytest
 from mnist_tasks import attempts
 from mnist_tasks.attempts import Attempt
 from mnist_tasks.cost import Prices
+from mnist_tasks.definitions.mnist import MNIST
 from mnist_tasks.encryption import Encryption
 from mnist_tasks.errors import TemporaryError
 from mnist_tasks.layout import Layout, candidate_name, run_slug
-from mnist_tasks.mnist import MNIST
 from mnist_tasks.page import data
 from mnist_tasks.page.data import AirflowRun, Place
 from mnist_tasks.promotion.chain import START, Chain, Head

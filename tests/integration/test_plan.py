@@ -10,10 +10,10 @@ import pytest
 
 from mnist_tasks import checkpoints
 from mnist_tasks.config import RunConfig, derived_seed
+from mnist_tasks.definitions.mnist import MNIST
 from mnist_tasks.encryption import Encryption
 from mnist_tasks.errors import Conflict, IntegrityError, NotFoundError
 from mnist_tasks.layout import Layout, run_slug
-from mnist_tasks.mnist import MNIST
 from mnist_tasks.plan import Plan, pick_best, read_plan
 from mnist_tasks.storage import Storage, to_json
 from tests.candidates import PARAMETERS, history, plan_run, random_weights, to_h5

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from mnist_tasks.definitions.mnist import MNIST
 from mnist_tasks.errors import IntegrityError, NotFoundError
 from mnist_tasks.layout import Layout, candidate_name
-from mnist_tasks.mnist import MNIST
 from mnist_tasks.plan import Plan
 from mnist_tasks.runs import newest_plans
 from mnist_tasks.storage import Storage, to_json

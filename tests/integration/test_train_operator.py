@@ -19,9 +19,9 @@ import pytest
 import localcloud
 from mnist_tasks import attempts
 from mnist_tasks.config import TrainingJob
+from mnist_tasks.definitions.mnist import MNIST
 from mnist_tasks.encryption import Encryption
 from mnist_tasks.layout import Layout
-from mnist_tasks.mnist import MNIST
 from mnist_tasks.progress import Progress
 from mnist_tasks.storage import Storage, to_json
 from tests.candidates import history

@@ -12,10 +12,10 @@ import pytest
 from mnist_tasks import checkpoints, inference, progress
 from mnist_tasks.config import TrainingJob
 from mnist_tasks.dataset import Dataset, split
+from mnist_tasks.definitions.mnist import MNIST
 from mnist_tasks.encryption import Encryption
 from mnist_tasks.history import History
 from mnist_tasks.metrics import evaluate
-from mnist_tasks.mnist import MNIST
 from mnist_tasks.storage import Storage, sha256_of
 from tests.container import LAYOUT, ROOT, commit_anything, job_for, keys, run, start, wait_for
 

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from mnist_tasks.dataset import Dataset, write_npz
+from mnist_tasks.definitions.mnist import MNIST
 from mnist_tasks.errors import IntegrityError, NotFoundError, ValidationFailed
 from mnist_tasks.layout import Layout
-from mnist_tasks.mnist import MNIST
 from mnist_tasks.storage import Storage, sha256_of
 from mnist_tasks.validation import ValidationReport, run, validate
 

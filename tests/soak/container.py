@@ -18,11 +18,11 @@ import numpy as np
 from mnist_tasks import checkpoints
 from mnist_tasks.config import TrainingJob
 from mnist_tasks.dataset import load, split
+from mnist_tasks.definitions.mnist import MNIST
 from mnist_tasks.encryption import Encryption
 from mnist_tasks.inference import Weights, predict, read_weights
 from mnist_tasks.layout import Layout
 from mnist_tasks.metrics import evaluate
-from mnist_tasks.mnist import MNIST
 from mnist_tasks.storage import Storage
 from tests.candidates import PARAMETERS, history, to_h5
 from tests.sweep.faults import Journal, Wire

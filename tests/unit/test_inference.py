@@ -11,9 +11,9 @@ import h5py
 import numpy as np
 import pytest
 
+from mnist_tasks.definitions.mnist import MNIST
 from mnist_tasks.errors import DataError, IntegrityError
 from mnist_tasks.inference import Weights, predict, read_weights
-from mnist_tasks.mnist import MNIST
 from tests.candidates import random_weights, to_h5
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (2500, 28, 28), dtype=np.uint8)

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mnist_tasks.definitions.mnist import MNIST
 from mnist_tasks.errors import ConfigurationError
 from mnist_tasks.layout import Layout, candidate_name, checked_name, final_name, is_final, run_slug
-from mnist_tasks.mnist import MNIST
 
 NAME = "mnist_model_20261124_020005"
 

@@ -11,9 +11,9 @@ import pytest
 
 from mnist_tasks.attempts import Attempt
 from mnist_tasks.cost import Prices, cost_of
+from mnist_tasks.definitions.mnist import MNIST
 from mnist_tasks.errors import IntegrityError, TemporaryError
 from mnist_tasks.history import History
-from mnist_tasks.mnist import MNIST
 from mnist_tasks.page import charts, render
 from mnist_tasks.page.data import AirflowRun, Move, Overview, RunLine, RunView
 from mnist_tasks.page.found import Found

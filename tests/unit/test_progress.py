@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from mnist_tasks.definitions.mnist import MNIST
 from mnist_tasks.history import Epoch, History, Running
 from mnist_tasks.layout import Layout
-from mnist_tasks.mnist import MNIST
 from mnist_tasks.progress import Progress, end_message, epoch_message, running_message
 from mnist_tasks.storage import Storage
 from mnist_tasks.training.telling import Telling

@@ -8,9 +8,9 @@ from functools import partial
 import numpy as np
 import pytest
 
+from mnist_tasks.definitions.mnist import MNIST
 from mnist_tasks.errors import DataError
 from mnist_tasks.metrics import Evaluation
-from mnist_tasks.mnist import MNIST
 from mnist_tasks.promotion import gates as gates_module
 from mnist_tasks.promotion.gates import (
     Gate,

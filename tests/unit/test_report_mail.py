@@ -10,7 +10,7 @@ from email.policy import default
 
 import pytest
 
-from mnist_tasks.mnist import MNIST
+from mnist_tasks.definitions.mnist import MNIST
 from mnist_tasks.notify import Mail, build_message, message_id
 from mnist_tasks.report import FailedStep, ReportData, render_failure_mail, render_report_mail, render_rollback_mail
 from mnist_tasks.report.words import repeat_command

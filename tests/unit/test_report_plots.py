@@ -16,8 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from mnist_tasks.definitions.mnist import MNIST
 from mnist_tasks.metrics import Mistake
-from mnist_tasks.mnist import MNIST
 from mnist_tasks.report import ReportData, draw, plots
 from mnist_tasks.report.pictures import to_png, to_svg
 from tests.decided_run import FIRST, KEPT, REJECTED, RELEASED, decided_run, images

@@ -12,9 +12,9 @@ import pytest
 
 from mnist_tasks.checkpoints import StoredObject
 from mnist_tasks.cost import cost_of
+from mnist_tasks.definitions.mnist import MNIST
 from mnist_tasks.errors import IntegrityError
 from mnist_tasks.metrics import wilson_interval
-from mnist_tasks.mnist import MNIST
 from mnist_tasks.report import ReportData, draw, render_html, to_dict
 from mnist_tasks.report.reference import reference_figures
 from mnist_tasks.report.words import BIAS, limits, repeat_command

@@ -7,7 +7,7 @@ import gc
 import numpy as np
 import pytest
 
-from mnist_tasks.mnist import MNIST
+from mnist_tasks.definitions.mnist import MNIST
 from mnist_tasks.training.draws import kept_units
 from mnist_tasks.training.examples import FULL_INK, Examples, aligned, lit_columns
 from mnist_tasks.training.kernels import shared

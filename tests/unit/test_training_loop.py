@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from mnist_tasks.definitions.mnist import MNIST
 from mnist_tasks.errors import ConfigurationError
 from mnist_tasks.history import History, Running
 from mnist_tasks.inference import Weights
-from mnist_tasks.mnist import MNIST
 from mnist_tasks.training.draws import kept_units, shuffled
 from mnist_tasks.training.epochs import EpochRunner, figures
 from mnist_tasks.training.loop import train

@@ -11,7 +11,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from mnist_tasks.dataset import Dataset
-from mnist_tasks.mnist import MNIST
+from mnist_tasks.definitions.mnist import MNIST
 from mnist_tasks.training.examples import Examples
 from mnist_tasks.training.model import build_model
 from mnist_tasks.training.network import DROPOUT, Adam, Network

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from mnist_tasks import inference
+from mnist_tasks.definitions.mnist import MNIST
 from mnist_tasks.inference import Weights
-from mnist_tasks.mnist import MNIST
 from mnist_tasks.training.model import build_model
 from mnist_tasks.training.weights import initial_weights, weights_file
 from tests.keras_reference import keras

@@ -22,8 +22,8 @@ import boto3
 
 from mnist_tasks.config import Settings, TrainingJob
 from mnist_tasks.cost import Prices
+from mnist_tasks.definitions.mnist import MNIST
 from mnist_tasks.layout import Layout, run_slug
-from mnist_tasks.mnist import MNIST
 from mnist_tasks.page import data
 from mnist_tasks.promotion.chain import Chain
 from mnist_tasks.promotion.release import read_champion

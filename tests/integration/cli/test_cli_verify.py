@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from mnist_tasks.definitions.mnist import MNIST
 from mnist_tasks.inference import read_weights
-from mnist_tasks.mnist import MNIST
 from mnist_tasks.storage import sha256_of
 from tests.deployment import FIRST_FINAL, LAYOUT, Deployment
 from tests.faults import contents

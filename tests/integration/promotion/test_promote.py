@@ -10,12 +10,12 @@ import pytest
 
 from mnist_tasks import checkpoints
 from mnist_tasks.dataset import REBUILT_FILE
+from mnist_tasks.definitions.mnist import MNIST
 from mnist_tasks.encryption import Binding
 from mnist_tasks.errors import GateFailed, IntegrityError, NotFoundError
 from mnist_tasks.inference import predict, read_weights
 from mnist_tasks.layout import Layout
 from mnist_tasks.metrics import evaluate
-from mnist_tasks.mnist import MNIST
 from mnist_tasks.promotion import decisions, promote, release
 from mnist_tasks.promotion.decisions import Decision
 from mnist_tasks.storage import Storage, sha256_of, to_json

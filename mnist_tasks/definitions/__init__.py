@@ -1,4 +1,4 @@
-"""Which classifiers there are: names come from outside (a job, a DAG id, a terminal), and lead to nothing else."""
+"""Which classifiers there are, a module each: names from outside (a job, a DAG id, a terminal) lead to nothing else."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mnist_tasks.errors import ConfigurationError
 # Where each definition is: module and name. A module is imported when its classifier is asked for, and no other ever.
 _PLACES = MappingProxyType(
     {
-        "mnist": ("mnist_tasks.mnist", "MNIST"),
+        "mnist": ("mnist_tasks.definitions.mnist", "MNIST"),
         "contracts": ("examples.contracts.classifier", "CONTRACTS"),
     }
 )
@@ -27,7 +27,7 @@ def named(name: str) -> Classifier:
     if name not in _PLACES:
         raise ConfigurationError(
             f"there is no classifier {name!r}, expected one of {', '.join(NAMES)}",
-            mend="name one of these, or add yours to mnist_tasks/classifiers.py (docs/your-own-classifier.md)",
+            mend="name one of these, or add yours to mnist_tasks/definitions/__init__.py (docs/your-own-classifier.md)",
         )
     module, constant = _PLACES[name]
     try:

@@ -1,4 +1,4 @@
-"""MNIST: the classifier that the specification fixes. Another one is such a list, too: examples/contracts."""
+"""MNIST, as the specification fixes it. Another definition: examples/contracts/classifier.py."""
 
 from __future__ import annotations
 

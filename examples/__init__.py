@@ -1,0 +1,1 @@
+"""Classifiers that show how one is made of this template."""
