@@ -24,8 +24,7 @@ from benchmarks.measure import Usage, run_to_end
 from localcloud.images import TRAINER_IMAGE
 from mnist_tasks import checkpoints
 from mnist_tasks.config import RunConfig, Settings, TrainingJob
-from mnist_tasks.dataset import REBUILT_FILE
-from mnist_tasks.definitions.mnist import MNIST
+from mnist_tasks.definitions.mnist import MNIST, REBUILT_FILE
 from mnist_tasks.layout import Layout
 from mnist_tasks.plan import make_plan
 from mnist_tasks.storage import Storage

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from benchmarks.measure import ROOT
-from mnist_tasks.dataset import REBUILT_FILE, package, write_npz
+from mnist_tasks.dataset import package, write_npz
+from mnist_tasks.definitions.mnist import REBUILT_FILE
 from mnist_tasks.storage import sha256_of
 
 

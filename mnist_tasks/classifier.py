@@ -63,6 +63,7 @@ class Thresholds(Frozen):
 class Expected(Frozen):
     """What was expected of a training, in words, for the report to put beside what was measured; empty: nothing."""
 
+    origin: str = Field(default="", description="where these figures come from, as a sentence")
     first_batch: str = ""
     early: str = ""
     loss: str = ""
@@ -90,7 +91,7 @@ class Classifier(Frozen):
         test_images: How many it has for gates and report.
         files: The data set: files of exactly these shapes, the preferred one first.
         url: Where it is downloaded from: http, https or file. Empty: from nowhere.
-        source: Gives one of `files` where `url` is out of reach.
+        source: Gives one of `files` where `url` is out of reach; None: there is no other place.
         validation: What the data set is held against.
         hidden_units: Width of the hidden layer. The model is built from shapes alone, in the trainer as TensorFlow's
             arrays and in the promoter, which recomputes its figures, as NumPy's.
@@ -112,7 +113,7 @@ class Classifier(Frozen):
     test_images: int = Field(ge=1)
     files: tuple[KnownFile, ...] = Field(min_length=1)
     url: str = Field(default="", pattern=r"^((https?|file)://.*)?$")
-    source: Source
+    source: Source | None = None
     validation: Limits
     hidden_units: int = Field(default=128, ge=1, le=1024)
     training: RunConfig
@@ -125,6 +126,8 @@ class Classifier(Frozen):
     def _parts_agree(self) -> Self:
         if len(set(self.classes)) != len(self.classes):
             raise ValueError(f"classes need different names, came {', '.join(self.classes)}")
+        if not self.url and self.source is None:
+            raise ValueError("a data set comes from somewhere: `url` or `source` has to say from where")
         if self.training.validation_images >= self.training_images:
             raise ValueError(
                 f"{self.training.validation_images} validation images leave none of {self.training_images} to train on"

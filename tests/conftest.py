@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from mnist_tasks.dataset import REBUILT_FILE, Dataset, package, read_npz, write_npz
-from mnist_tasks.definitions.mnist import MNIST
+from mnist_tasks.dataset import Dataset, package, read_npz, write_npz
+from mnist_tasks.definitions.mnist import MNIST, REBUILT_FILE
 from mnist_tasks.storage import sha256_of
 
 CACHE = Path(__file__).resolve().parents[1] / ".cache"

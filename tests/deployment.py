@@ -14,8 +14,8 @@ from typer.testing import CliRunner
 from mnist_tasks import progress, validation
 from mnist_tasks.cli.app import app
 from mnist_tasks.cost import Prices
-from mnist_tasks.dataset import REBUILT_FILE, Dataset
-from mnist_tasks.definitions.mnist import MNIST
+from mnist_tasks.dataset import Dataset
+from mnist_tasks.definitions.mnist import MNIST, REBUILT_FILE
 from mnist_tasks.encryption import Encryption
 from mnist_tasks.errors import GateFailed
 from mnist_tasks.history import Epoch, History

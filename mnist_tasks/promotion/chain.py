@@ -19,7 +19,7 @@ from pydantic import Field, model_validator
 
 from mnist_tasks.config import Frozen, Sha256
 from mnist_tasks.errors import ConfigurationError, Conflict, IntegrityError, NotFoundError
-from mnist_tasks.layout import Layout
+from mnist_tasks.layout import Layout, classifier_of
 from mnist_tasks.promotion.records import Champion, Decision
 from mnist_tasks.promotion.statement import believe, sign
 from mnist_tasks.signing import Signer, TrustedKeys
@@ -178,7 +178,15 @@ class Chain:
 
     def _link(self, stored: Stored) -> Link:
         decision = believe(stored.body, keys=self.keys, where=self.storage.uri(stored.key))
+        self._check_is_the_classifiers(decision)
         return Link(decision, Head(sequence=decision.sequence, sha256=sha256_of(stored.body)), stored.body)
+
+    def _check_is_the_classifiers(self, decision: Decision) -> None:
+        """One key signs for all classifiers, so a record of one would else pass for one of another."""
+        own = self.layout.classifier.name
+        for name in filter(None, (decision.candidate, decision.final, decision.champion_after)):
+            if classifier_of(name) != own:
+                raise self._damaged(decision.sequence, f"is about {name}, which is no checkpoint of {own}")
 
     def backwards(self, start: Link | None) -> Iterator[Link]:
         """`start` and the records before it, newest first, each checked against the one after.

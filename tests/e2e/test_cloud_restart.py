@@ -11,8 +11,7 @@ import pytest
 
 import localcloud
 from mnist_tasks import checkpoints
-from mnist_tasks.dataset import REBUILT_FILE
-from mnist_tasks.definitions.mnist import MNIST
+from mnist_tasks.definitions.mnist import MNIST, REBUILT_FILE
 from mnist_tasks.layout import Layout, final_name
 from tests.e2e.airflow import eventually
 

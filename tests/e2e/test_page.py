@@ -14,8 +14,7 @@ import pytest
 from playwright.sync_api import expect
 
 import localcloud
-from mnist_tasks.dataset import REBUILT_FILE
-from mnist_tasks.definitions.mnist import MNIST
+from mnist_tasks.definitions.mnist import MNIST, REBUILT_FILE
 from mnist_tasks.layout import Layout, run_slug
 from tests.e2e.airflow import DAG, Api, started, states
 from tests.e2e.browser import Person, address, barriers, chromium

@@ -13,8 +13,7 @@ from typing import Any
 import pytest
 
 from mnist_tasks import checkpoints
-from mnist_tasks.dataset import REBUILT_FILE
-from mnist_tasks.definitions.mnist import MNIST
+from mnist_tasks.definitions.mnist import MNIST, REBUILT_FILE
 from mnist_tasks.layout import Layout, run_slug
 from tests.e2e.airflow import DAG, Airflow, eventually, started, states
 from tests.faults import listing

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from mnist_tasks.dataset import ARRAY_SHA256, KERAS_FILE, REBUILT_FILE, Timeouts, check_content, download, load
-from mnist_tasks.definitions.mnist import MNIST
+from mnist_tasks.dataset import ARRAY_SHA256, Timeouts, check_content, download, load
+from mnist_tasks.definitions.mnist import KERAS_FILE, MNIST, REBUILT_FILE
 from mnist_tasks.errors import ConfigurationError, DataError, IntegrityError, MnistError, NotFoundError, TemporaryError
 from mnist_tasks.layout import Layout
 from mnist_tasks.storage import Storage

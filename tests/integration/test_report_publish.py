@@ -12,8 +12,8 @@ import pytest
 
 from mnist_tasks import validation
 from mnist_tasks.cost import Prices
-from mnist_tasks.dataset import REBUILT_FILE, Dataset
-from mnist_tasks.definitions.mnist import MNIST
+from mnist_tasks.dataset import Dataset
+from mnist_tasks.definitions.mnist import MNIST, REBUILT_FILE
 from mnist_tasks.encryption import Encryption
 from mnist_tasks.errors import GateFailed, IntegrityError, NotFoundError
 from mnist_tasks.layout import Layout, run_slug

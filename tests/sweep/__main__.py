@@ -20,7 +20,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from mnist_tasks.dataset import REBUILT_FILE, package, write_npz
+from mnist_tasks.dataset import package, write_npz
+from mnist_tasks.definitions.mnist import REBUILT_FILE
 from mnist_tasks.storage import sha256_of
 from tests.container import ROOT
 from tests.sweep import scenes, sweep

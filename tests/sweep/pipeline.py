@@ -25,7 +25,7 @@ from tests.tries import FileState
 
 # The stack's own: no role reaches another one.
 BUCKET = "contract-management-bucket-bkvww1ps"
-_READ_SETTINGS = ("mnist_wiring", "mnist_ecs")
+_READ_SETTINGS = ("mnist_wiring", "mnist_ecs", "mnist_dags")
 # Short enough for a point to take seconds; both are only how often somebody looks.
 _POLL_SECONDS = 0.3
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from mnist_tasks.dataset import REBUILT_FILE
+from mnist_tasks.definitions.mnist import REBUILT_FILE
 from mnist_tasks.layout import candidate_name, final_name
 from tests.sweep.pipeline import Ending, Run, Step
 

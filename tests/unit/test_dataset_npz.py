@@ -84,7 +84,7 @@ def test_the_same_arrays_always_give_the_same_bytes() -> None:
     images = (np.arange(3 * 28 * 28) % 256).astype(np.uint8).reshape(3, 28, 28)
     labels = np.arange(3, dtype=np.uint8)
     written = write_npz(Dataset(images, labels, images[:2], labels[:2]))
-    # Another hash here means that REBUILT_FILE in dataset/pins.py no longer names what is rebuilt.
+    # Another hash here means that REBUILT_FILE in definitions/mnist.py no longer names what is rebuilt.
     assert hashlib.sha256(written).hexdigest() == "d0d3376c837a3961e7a5f62aaeb6d84e525e78b8457b3b613ae0bcbe06da4a00"
 
 

@@ -9,6 +9,7 @@ import typer.main
 from mnist_tasks.cli.app import app
 from mnist_tasks.cli.group import EXIT_STATUS
 from mnist_tasks.config import Settings
+from mnist_tasks.definitions.mnist import MNIST
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
@@ -21,6 +22,19 @@ def test_the_readme_lists_every_setting_with_its_default(name, field):
     (line,) = [line for line in README.splitlines() if line.startswith(f"| `MNIST_{name.upper()}` |")]
     assert field.description in line
     assert f"`{default}`" in line if default else line.endswith("|  |")
+
+
+@pytest.mark.parametrize(
+    ("variable", "default"),
+    [
+        ("MNIST_MAIL_TO", ",".join(MNIST.recipients)),
+        ("MNIST_DATASET_URL", MNIST.url),
+        ("MNIST_SCHEDULE", MNIST.schedule),
+    ],
+)
+def test_the_readme_lists_what_a_deployment_may_change_of_the_definition(variable, default):
+    (line,) = [line for line in README.splitlines() if line.startswith(f"| `{variable}` |")]
+    assert f"`{default}`" in line
 
 
 def test_every_make_target_is_explained_and_every_target_the_readme_names_exists():

@@ -16,7 +16,8 @@ import pytest
 
 from mnist_tasks import checkpoints
 from mnist_tasks.cli.verify import verify
-from mnist_tasks.dataset import REBUILT_FILE, load
+from mnist_tasks.dataset import load
+from mnist_tasks.definitions.mnist import REBUILT_FILE
 from mnist_tasks.errors import DataError, IntegrityError, NotFoundError, SignatureRefused
 from mnist_tasks.promotion.chain import Chain
 from mnist_tasks.promotion.in_service import read_in_service

@@ -12,7 +12,8 @@ import pytest
 
 from mnist_tasks import plan as plans
 from mnist_tasks.checkpoints import Manifest
-from mnist_tasks.dataset import REBUILT_FILE, Dataset
+from mnist_tasks.dataset import Dataset
+from mnist_tasks.definitions.mnist import REBUILT_FILE
 from mnist_tasks.encryption import Encryption
 from mnist_tasks.inference import Weights, predict
 from mnist_tasks.layout import Layout

@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from mnist_tasks import checkpoints
-from mnist_tasks.dataset import REBUILT_FILE
-from mnist_tasks.definitions.mnist import MNIST
+from mnist_tasks.definitions.mnist import MNIST, REBUILT_FILE
 from mnist_tasks.encryption import Binding
 from mnist_tasks.errors import GateFailed, IntegrityError, NotFoundError
 from mnist_tasks.inference import predict, read_weights
