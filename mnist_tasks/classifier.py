@@ -11,7 +11,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
-from mnist_tasks.config import ClassifierName, EmailAddress, Frozen, RunConfig, Sha256
+from mnist_tasks.config import ClassifierName, EmailAddress, Frozen, RunConfig, Sha256, list_of
 
 Sentence = Annotated[str, StringConstraints(min_length=1, pattern=r"^[^\x00-\x1f\x7f]+$")]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -187,5 +187,5 @@ class Classifier(Frozen):
             field: text for field, variable in variables.items() if (text := environment.get(variable, "").strip())
         }
         if "recipients" in said:
-            said["recipients"] = tuple(filter(None, (part.strip() for part in said["recipients"].split(","))))
+            said["recipients"] = list_of(said["recipients"])
         return self.checked(dict(self) | said, mend="correct the environment variable of that name", names=variables)

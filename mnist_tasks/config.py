@@ -335,8 +335,11 @@ class PromoterSettings(ContainerSettings):
 
 def _parsed(field: FieldInfo, text: str) -> str | tuple[str, ...]:
     """A variable's text; where the field is a list, its parts between commas."""
-    if not isinstance(field.default, tuple):
-        return text
+    return list_of(text) if isinstance(field.default, tuple) else text
+
+
+def list_of(text: str) -> tuple[str, ...]:
+    """The parts between commas; empty ones do not count."""
     return tuple(filter(None, (part.strip() for part in text.split(","))))
 
 

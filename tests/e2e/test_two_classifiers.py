@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import urllib.request
 from dataclasses import dataclass
+from urllib.parse import urlencode
 
 import pytest
 
@@ -30,6 +32,7 @@ class Night:
     runs: dict[str, str]
     before: dict[str, str]
     after: dict[str, str]
+    pages: dict[str, str]
 
 
 def listing(storage):
@@ -42,6 +45,14 @@ def owner(key):
     area, folder = key.split("/")[:2]
     assert area in AREAS, key
     return "contracts" if folder == "contracts" else "mnist"
+
+
+def page(api, dag_id, run_id):
+    """The tab of a run."""
+    query = urlencode({"dag_id": dag_id, "run_id": run_id, "part": "main"})
+    request = urllib.request.Request(f"{api.url}/mnist/?{query}", headers={"Authorization": f"Bearer {api.token}"})
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        return answer.read().decode()
 
 
 @pytest.fixture(scope="module")
@@ -67,8 +78,9 @@ def night(home):
         for classifier in BOTH:
             run, tasks = api.await_run(runs[classifier.name], classifier.training_dag)
             assert run["state"] == "success", states(tasks)
+        pages = {c.name: page(api, c.training_dag, runs[c.name]) for c in BOTH}
     slugs = {c.name: run_slug(c.training_dag, runs[c.name]) for c in BOTH}
-    return Night(slugs, before, listing(home.storage))
+    return Night(slugs, before, listing(home.storage), pages)
 
 
 def test_every_object_that_was_written_belongs_to_one_of_them_and_none_was_changed(night):
@@ -107,3 +119,13 @@ def test_each_mails_its_own_people(night, home, classifier):
 
     assert mail["Subject"].startswith(f"{classifier.title}: promoted and released")
     assert mail["To"] == ", ".join(classifier.recipients)
+
+
+@pytest.mark.parametrize("classifier", BOTH, ids=lambda c: c.name)
+def test_each_has_its_page_with_its_own_classes(night, classifier):
+    shown = night.pages[classifier.name]
+    (other,) = (c for c in BOTH if c is not classifier)
+
+    assert "Promoted and released: this model is the first champion." in shown
+    assert all(f'<th scope="row">{name}</th>' in shown for name in classifier.classes)
+    assert f"{other.name}_model_" not in shown.replace("<wbr>", "")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +13,7 @@ from mnist_tasks.config import PromotionJob
 from mnist_tasks.errors import ConfigurationError
 from mnist_tasks.promotion.surroundings import admitted
 
+ROOT = Path(__file__).resolve().parents[2]
 PROMOTE = {
     "MNIST_BUCKET": "the-bucket",
     "MNIST_CHECKPOINTS_PREFIX": "checkpoints",
@@ -108,3 +112,20 @@ def test_another_machine_in_aws_s_place_is_refused(name: str, url: str) -> None:
 @pytest.mark.parametrize("url", ["http://127.0.0.1:4566", "http://169.254.170.2/v2/credentials/x", "http://[::1]:80"])
 def test_this_machine_may_stand_in_for_aws(url: str) -> None:
     assert admitted({"AWS_ENDPOINT_URL": url}) == {"AWS_ENDPOINT_URL": url}
+
+
+def test_a_classifier_that_the_image_does_not_know_is_refused_before_anything_is_imported_for_it() -> None:
+    key = "arn:aws:kms:us-east-1:000000000000:key/a"
+    keys = {"MNIST_CHECKPOINT_KEY": key, "MNIST_FINAL_KEY": key, "MNIST_SIGNING_KEY": key}
+    run = "runpy.run_module('mnist_tasks.promotion', run_name='__main__', alter_sys=True)"
+    code = f"import runpy, sys; sys.path.insert(0, {str(ROOT)!r}); {run}"
+    ended = subprocess.run(
+        [sys.executable, "-I", "-c", code, "promote"],
+        env=PROMOTE | keys | {"AWS_DEFAULT_REGION": "us-east-1", "MNIST_CLASSIFIER": "antigravity"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert ended.returncode == 2
+    assert "there is no classifier 'antigravity', expected one of mnist, " in ended.stderr

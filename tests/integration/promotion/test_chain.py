@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from examples.contracts.classifier import CONTRACTS
 from mnist_tasks.errors import IntegrityError
+from mnist_tasks.layout import Layout
 from mnist_tasks.promotion.decisions import Decision
 from mnist_tasks.promotion.statement import sign
 from mnist_tasks.storage import Storage, sha256_of, to_json
@@ -64,6 +67,14 @@ def test_each_record_carries_the_hash_of_the_one_before(three: Any) -> None:
 
 def test_the_hint_points_to_the_newest_record(three: Any) -> None:
     assert hint(three) == {"sequence": 3, "sha256": sha256_of(three.storage.get(three.layout.decision(3)).body)}
+
+
+def test_a_record_of_another_classifier_is_refused_though_the_same_key_has_signed_it(three: Any) -> None:
+    """As who may write there could move it: one key signs for all classifiers."""
+    layout = Layout(CONTRACTS)
+    three.storage.put(layout.decision(1), three.storage.get(three.layout.decision(1)).body)
+    with pytest.raises(IntegrityError, match="is no checkpoint of contracts"):
+        replace(three.chain, layout=layout).newest()
 
 
 @pytest.mark.parametrize("sequence", [1, 2, 3])
