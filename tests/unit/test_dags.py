@@ -20,6 +20,9 @@ TRAINING_EDGES = {
 }
 
 
+DAGS = ["mnist_sweep", *(f"{name}_{what}" for name in OWN for what in ("training", "rollback"))]
+
+
 @pytest.fixture(scope="module")
 def training(parsed):
     return parsed["dags"]["mnist_training"]
@@ -83,17 +86,17 @@ def test_it_runs_every_night_in_utc_once_and_makes_up_for_nothing(training):
     assert training["timeout"] > 0
 
 
-@pytest.mark.parametrize("dag", ["mnist_training", "mnist_rollback", "mnist_sweep"])
+@pytest.mark.parametrize("dag", DAGS)
 def test_every_dag_says_what_it_is_and_whose(parsed, dag):
     described = parsed["dags"][dag]
 
     assert len(described["doc"]) > 200
     assert described["description"]
-    assert "mnist" in described["tags"]
+    assert dag.rpartition("_")[0] in described["tags"]
     assert {task["owner"] for task in described["tasks"].values()} == {"mnist"}
 
 
-@pytest.mark.parametrize("dag", ["mnist_training", "mnist_rollback", "mnist_sweep"])
+@pytest.mark.parametrize("dag", DAGS)
 def test_only_what_can_pass_is_tried_again(parsed, dag):
     for name, task in parsed["dags"][dag]["tasks"].items():
         assert task["retries"] == 2, name
