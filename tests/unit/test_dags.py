@@ -2,7 +2,7 @@
 
 import pytest
 
-from mnist_tasks.definitions import NAMES
+from mnist_tasks.definitions import NAMES, named
 from tests.unit.conftest import ROOT
 
 # Each classifier has its two DAGs here; an example's stand beside it.
@@ -35,10 +35,25 @@ def rollback(parsed):
 
 def test_the_dag_folder_has_no_import_error(parsed):
     assert parsed["errors"] == {}
-    assert set(parsed["dags"]) == {
-        "mnist_sweep",
-        *(f"{name}_{what}" for name in OWN for what in ("training", "rollback")),
-    }
+    assert sorted(parsed["dags"]) == sorted(DAGS)
+
+
+def test_the_dags_of_the_example_are_those_of_mnist_under_another_name(parse, parsed):
+    """Same steps, same edges, same kinds of task: what differs stands in the definition."""
+    found = parse(ROOT / "examples" / "contracts" / "dags")
+
+    assert found["errors"] == {}
+    assert sorted(found["dags"]) == ["contracts_rollback", "contracts_training"]
+    for what in ("training", "rollback"):
+        ours, mnists = found["dags"][f"contracts_{what}"], parsed["dags"][f"mnist_{what}"]
+        assert without_outlets(ours) == without_outlets(mnists)
+        assert ours["tags"] == sorted({"contracts", what})
+    assert found["dags"]["contracts_training"]["schedule"] == named("contracts").schedule
+    assert found["dags"]["contracts_training"]["params"]["validation_images"]["default"] == 1000
+
+
+def without_outlets(dag):
+    return {name: task | {"outlets": len(task["outlets"])} for name, task in dag["tasks"].items()}
 
 
 @pytest.mark.parametrize("module", ["tensorflow", "keras", "numpy", "matplotlib", "h5py", "aws_encryption_sdk"])
