@@ -83,7 +83,7 @@ def page(dag_id: DagId = FIRST.training_dag, run_id: RunId | None = None, part: 
     if dag_id not in {training, rollback}:
         lines = [f"It shows {training} and {rollback}; {dag_id} is neither."]
         return HTMLResponse(
-            render.head("MNIST") + render.message("This tab belongs to another DAG.", lines) + render.END
+            render.head("MNIST", training) + render.message("This tab belongs to another DAG.", lines) + render.END
         )
     if part == "main":
         return HTMLResponse(_content(dag_id, run_id))
@@ -95,8 +95,9 @@ def page(dag_id: DagId = FIRST.training_dag, run_id: RunId | None = None, part: 
 
 
 def _pieces(dag_id: str, run_id: str | None) -> Iterator[str]:
-    title = asked_for(dag_id).title
-    yield render.head(f"{title}: {run_id}" if run_id else title)
+    classifier = asked_for(dag_id)
+    title = f"{classifier.title}: {run_id}" if run_id else classifier.title
+    yield render.head(title, classifier.training_dag)
     try:
         yield _content(dag_id, run_id)
     except MnistError as error:

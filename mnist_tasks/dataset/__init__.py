@@ -1,7 +1,7 @@
 """The data set: got once, checked by hash, kept in S3 under its hash, read without trusting it.
 
 `download` brings it into S3, `load` reads it from there, `split` sets the validation images aside. What the data has to
-be stands in the classifier's definition; MNIST's sources are `url` and `package`, its hashes stand in `pins`.
+be stands in the classifier's definition; `url` is one of its sources; `package` and `pins` are MNIST's.
 """
 
 from mnist_tasks.dataset.arrays import Dataset, Split, check_content, split

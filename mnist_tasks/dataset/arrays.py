@@ -64,7 +64,7 @@ def check_content(dataset: Dataset, expected: Mapping[str, str] = ARRAY_SHA256) 
         if actual != expected[name]:
             raise DataError(
                 f"{name} has SHA-256 {actual}, expected {expected[name]}",
-                mend="use a source of the original MNIST, or pin the hashes of your own data in dataset/pins.py",
+                mend="use a source of the original MNIST",
             )
 
 

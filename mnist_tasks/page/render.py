@@ -76,9 +76,9 @@ def run_link(run: AirflowRun) -> str:
     return "?" + urlencode({"dag_id": run.dag_id, "run_id": run.run_id})
 
 
-def head(title: str) -> str:
-    """The beginning of a page, up to the note that it is loading."""
-    return _render("head.html", {"title": title, "version": version()})
+def head(title: str, dag_id: str) -> str:
+    """The beginning of a page, up to the note that it is loading. Who may see that DAG gets its looks, too."""
+    return _render("head.html", {"title": title, "dag_id": dag_id, "version": version()})
 
 
 def message(title: str, lines: Sequence[str] = (), *, kind: str = "waiting", refresh: int = 0) -> str:

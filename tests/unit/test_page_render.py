@@ -181,7 +181,7 @@ def test_nothing_that_a_person_typed_becomes_markup():
         render.run(replace(hostile, validation=damaged)),
         render.overview(overview),
         render.trouble(TemporaryError(HOSTILE, mend=HOSTILE)),
-        render.head(HOSTILE),
+        render.head(HOSTILE, HOSTILE),
     )
 
     for html in pages:
@@ -215,7 +215,7 @@ def test_the_history_names_who_moved_the_champion_and_why():
 
 
 def test_nothing_on_the_page_needs_what_its_policy_forbids():
-    pages = [render.run(view_of()), render.overview(overview_of(view_of(), [KEPT.decision])), render.head("x")]
+    pages = [render.run(view_of()), render.overview(overview_of(view_of(), [KEPT.decision])), render.head("x", "d")]
 
     for html in pages:
         assert not re.search(r"\sstyle=|\son\w+=|<style|javascript:|https?://", html)
@@ -227,3 +227,10 @@ def test_nothing_on_the_page_needs_what_its_policy_forbids():
 )
 def test_money_has_two_figures_that_count(dollars, text):
     assert words.money(dollars) == text
+
+
+def test_a_page_asks_for_its_looks_in_the_name_of_its_own_dag():
+    """Who may see the runs of one classifier need not be let in to another one's."""
+    head = render.head("Contracts", "contracts_training")
+
+    assert head.count("&amp;dag_id=contracts_training") == 2
