@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from tests.jobs import JOB
+
 ROOT = Path(__file__).resolve().parents[2]
 FAILED = {"task_id": "promote", "map_index": -1, "state": "failed", "duration": 1.25}
 OTHER = {"task_id": "train", "map_index": 1, "state": "failed", "duration": None}
@@ -83,3 +85,42 @@ answers = [["MNIST: failed at validate"], [None], []]
 print(json.dumps([earlier_failure(SimpleNamespace(xcom_pull=lambda a=a, **_: a)) for a in answers]))
 """
     assert in_wiring(tmp_path, code) == ["MNIST: failed at validate", "", ""]
+
+
+def test_the_sweep_knows_the_runs_of_every_classifier(tmp_path: Path) -> None:
+    """A task that nobody waits for any more is stopped whatever it trained."""
+    code = """
+import json, sys
+from types import SimpleNamespace
+import mnist_wiring
+from mnist_tasks.storage import Stored
+
+plans = json.load(sys.stdin)
+records = SimpleNamespace(bucket="a-bucket", uri=str, find=lambda key: (
+    Stored(key, json.dumps(plans[key]).encode(), "") if key in plans else None))
+mnist_wiring.storage = lambda: records
+ended = SimpleNamespace(get_dr_count=lambda dag_id, **_: int(dag_id in ("mnist_training", "contracts_training")))
+print(json.dumps([mnist_wiring.run_is_over(ended, slug) for slug in ("a-run-12345678", "b-run-12345678", "none")]))
+"""
+    keys = {"mnist": "runs/a-run-12345678/plan.json", "contracts": "runs/contracts/b-run-12345678/plan.json"}
+    plans = {key: plan(name, key.split("/")[-2]) for name, key in keys.items()}
+
+    assert in_wiring(tmp_path, code, plans) == [True, True, False]
+
+
+def plan(classifier: str, run: str) -> dict[str, Any]:
+    job = JOB.model_dump(mode="json") | {
+        "run": run,
+        "classifier": classifier,
+        "candidate": f"{classifier}_model_20261124_020005",
+    }
+    return {
+        "run": run,
+        "run_id": "manual__1",
+        "dag_id": f"{classifier}_training",
+        "created": "2026-11-24T02:00:00Z",
+        "config": {},
+        "dataset_sha256": JOB.dataset_sha256,
+        "seed": 7,
+        "jobs": [job],
+    }
