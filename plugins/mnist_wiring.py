@@ -39,10 +39,12 @@ def layout_of(classifier: Classifier) -> Layout:
     return Layout(classifier, SETTINGS.checkpoints_prefix)
 
 
-# Assets are called by their URI: under a name of its own, an asset would stay inactive after a change of the bucket
-# until the scheduler has retired the old one.
 def data_set_asset(classifier: Classifier) -> Asset:
-    """What `download` brings."""
+    """What `download` brings.
+
+    Assets are called by their URI: under a name of its own, an asset would stay inactive after a change of the bucket
+    until the scheduler has retired the old one.
+    """
     return Asset(f"s3://{SETTINGS.bucket}/{layout_of(classifier).datasets}")
 
 
@@ -69,6 +71,7 @@ def storage() -> Storage:
     return Storage(S3Hook(aws_conn_id="aws_default").conn, SETTINGS.bucket)
 
 
+@cache
 def chain_of_decisions(classifier: Classifier) -> Chain:
     """The signed decisions, for reading: only the promoter's container may sign.
 
