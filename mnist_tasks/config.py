@@ -8,6 +8,7 @@ everything else.
 from __future__ import annotations
 
 import hashlib
+import reprlib
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, Self
 
@@ -44,22 +45,33 @@ class Frozen(BaseModel):
         """Build from untrusted `values`; `names` says what a field is called where they come from.
 
         Raises:
-            ConfigurationError: every value that is missing, unknown or out of bounds, a line each.
+            ConfigurationError: what is missing, unknown or out of bounds, a part for each.
         """
         try:
             return cls.model_validate(dict(values))
         except ValidationError as error:
-            lines = [f"{_place(e['loc'], names or {})}: {e['msg']} (came {_input(e)})" for e in error.errors()]
+            found = error.errors(include_url=False, include_context=False)
+            lines = [_line(e, names or {}) for e in found[:_MOST_ERRORS]]
+            if len(found) > _MOST_ERRORS:
+                lines.append(f"and {len(found) - _MOST_ERRORS:,} more")
             raise ConfigurationError(f"{cls.__name__}: " + "; ".join(lines), mend=mend) from None
 
 
-def _place(location: tuple[int | str, ...], names: Mapping[str, str]) -> str:
-    return ".".join(names.get(str(part), str(part)) for part in location) or "value"
+# What came may be a stranger's: its names and values go into logs and mails, so they are cut, and nothing in them acts.
+_MOST_ERRORS = 16
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 80
 
 
-def _input(error: Any) -> str:
+def _line(error: Any, names: Mapping[str, str]) -> str:
+    place = ".".join(names.get(str(part), str(part)) for part in error["loc"]) or "value"
     # What pydantic calls the input of a missing field is all the others.
-    return "nothing" if error["type"] == "missing" else f"{error['input']!r:.80}"
+    came = "nothing" if error["type"] == "missing" else _SHORT.repr(error["input"])
+    return f"{_printable(place):.120}: {_printable(error['msg']):.400} (came {came:.200})"
+
+
+def _printable(text: str) -> str:
+    return text if text.isprintable() else repr(text)
 
 
 class Settings(Frozen):
