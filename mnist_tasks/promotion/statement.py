@@ -81,6 +81,8 @@ def statement(decision: Decision, *, builder: str) -> Statement:
         "manifest.json": decision.manifest_sha256,
     }
     dependencies = {"mnist.npz": decision.dataset_sha256}
+    inputs = {"plan.json": decision.plan_sha256, "validation.json": decision.validation_sha256}
+    dependencies |= {name: sha256 for name, sha256 in inputs.items() if sha256}
     if image := decision.evidence.trainer_image:
         dependencies["trainer image"] = image.removeprefix("sha256:")
     return Statement(
