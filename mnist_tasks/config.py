@@ -51,7 +51,7 @@ class Frozen(BaseModel):
             return cls.model_validate(dict(values))
         except ValidationError as error:
             found = error.errors(include_url=False, include_context=False)
-            lines = [_line(e, names or {}) for e in found[:_MOST_ERRORS]]
+            lines = [_line(e, names or {}, cls) for e in found[:_MOST_ERRORS]]
             if len(found) > _MOST_ERRORS:
                 lines.append(f"and {len(found) - _MOST_ERRORS:,} more")
             raise ConfigurationError(f"{cls.__name__}: " + "; ".join(lines), mend=mend) from None
@@ -63,11 +63,17 @@ _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 80
 
 
-def _line(error: Any, names: Mapping[str, str]) -> str:
+def _line(error: Any, names: Mapping[str, str], model: type[BaseModel]) -> str:
     place = ".".join(names.get(str(part), str(part)) for part in error["loc"]) or "value"
+    return f"{_printable(place):.120}: {_printable(error['msg']):.400} (came {_came(error, model):.200})"
+
+
+def _came(error: Any, model: type[BaseModel]) -> str:
     # What pydantic calls the input of a missing field is all the others.
-    came = "nothing" if error["type"] == "missing" else _SHORT.repr(error["input"])
-    return f"{_printable(place):.120}: {_printable(error['msg']):.400} (came {came:.200})"
+    if error["type"] == "missing":
+        return "nothing"
+    field = model.model_fields.get(str(error["loc"][0])) if error["loc"] else None
+    return "what is not shown: it may hold a secret" if field and not field.repr else _SHORT.repr(error["input"])
 
 
 def _printable(text: str) -> str:
@@ -107,6 +113,7 @@ class Settings(Frozen):
         "https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz",
         pattern=r"^(https?|file)://",
         description="where the data set is downloaded from",
+        repr=False,  # a pre-signed address, or one with a password, is a secret
     )
     airflow_url: str = Field(
         "", pattern=r"^(https?://[^\s<>\"]+)?$", description="address of the Airflow UI, for links"
