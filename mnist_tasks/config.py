@@ -12,7 +12,7 @@ import reprlib
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 
 from mnist_tasks.errors import ConfigurationError
@@ -28,8 +28,21 @@ Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 # Never an alias: mnist_tasks.encryption says why. Empty: there is none.
 KeyArn = Annotated[str, StringConstraints(pattern=r"^(arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:key/[A-Za-z0-9-]{1,64})?$")]
 FinalName = Annotated[str, StringConstraints(pattern=r"^mnist_model_\d{8}_\d{6}_final$")]
-# No control characters: it becomes part of an environment, a log and a mail.
-Reason = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]+$", min_length=10, max_length=500)]
+
+
+def _check_printable(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("a character in it cannot be printed, or turns the direction of the text")
+    return text
+
+
+# It becomes part of an environment, a log and a mail. The pattern is what the form can check; it does not know all of
+# Unicode's invisible characters.
+Reason = Annotated[
+    str,
+    StringConstraints(pattern=r"^[^\x00-\x1f\x7f]+$", min_length=10, max_length=500),
+    AfterValidator(_check_printable),
+]
 BucketName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")]
 
 ENVIRONMENT_PREFIX = "MNIST_"
