@@ -35,6 +35,7 @@ from mnist_tasks.errors import ConfigurationError
 
 _CANDIDATE = re.compile(r"mnist_model_\d{8}_\d{6}")
 _FINAL_SUFFIX = "_final"
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 # The objects of a run that there is one of.
 RunObject = Literal["plan.json", "validation.json", "decision_base.json", "report.html", "report.json", "mail.json"]
 
@@ -102,7 +103,16 @@ class Layout:
     checkpoints: str = "checkpoints"
 
     def dataset(self, sha256: str) -> str:
-        """The data set file with this SHA-256."""
+        """The data set file with this SHA-256.
+
+        Raises:
+            ConfigurationError: it is none.
+        """
+        if not _SHA256.fullmatch(sha256):
+            raise ConfigurationError(
+                f"{sha256!r:.80} is not the SHA-256 of a data set; expected 64 hexadecimal digits",
+                mend="clear the step `download`: what it hands on was changed",
+            )
         return f"datasets/mnist/{sha256}/mnist.npz"
 
     @property

@@ -37,6 +37,14 @@ def test_a_name_is_refused_by_every_rule_that_takes_one(case: str) -> None:
 
 
 @pytest.mark.parametrize("case", TEXTS)
+def test_a_hash_of_a_data_set_is_refused_before_it_is_part_of_a_key(case: str) -> None:
+    """It comes through XCom, which others may write."""
+    for sha256 in (TEXTS[case], "a" * 64 + TEXTS[case], "a" * 63, "A" * 64, "a" * 64 + "\n"):
+        with pytest.raises(ConfigurationError, match="64 hexadecimal digits"):
+            LAYOUT.dataset(sha256)
+
+
+@pytest.mark.parametrize("case", TEXTS)
 @pytest.mark.parametrize("field", ["bucket", "checkpoints_prefix", "run", "candidate", "dataset_sha256"])
 def test_a_training_job_with_it_is_refused(case: str, field: str) -> None:
     content = JOB.model_dump()
