@@ -112,7 +112,8 @@ class Classifier(Frozen):
     training_images: int = Field(ge=2)
     test_images: int = Field(ge=1)
     files: tuple[KnownFile, ...] = Field(min_length=1)
-    url: str = Field(default="", pattern=r"^((https?|file)://.*)?$")
+    # A pre-signed address, or one with a password, is a secret.
+    url: str = Field(default="", pattern=r"^((https?|file)://.*)?$", repr=False)
     source: Source | None = None
     validation: Limits
     hidden_units: int = Field(default=128, ge=1, le=1024)

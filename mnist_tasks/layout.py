@@ -13,7 +13,8 @@ runs/<run slug>/resume/mnist_model_...               where training goes on if i
                                                      the commit
 runs/<run slug>/progress/mnist_model_....json        figures so far, for whoever looks on
 runs/<run slug>/attempts/<job>/1.json                each ECS task of a candidate or the promoter: what it took
-runs/<run slug>/...                                  plan, report of one run
+runs/<run slug>/plots/accuracy.png                   the report's pictures
+runs/<run slug>/plan.json                            and the others of `RunObject`
 ```
 
 These are MNIST's. Any other classifier has a folder of its own name in each of the four: `datasets/contracts/`,
@@ -27,6 +28,7 @@ import hashlib
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Literal
 
 from mnist_tasks.classifier import Classifier
 from mnist_tasks.errors import ConfigurationError
@@ -35,6 +37,9 @@ _CANDIDATE = re.compile(r"([a-z][a-z0-9_]{0,30})_model_\d{8}_\d{6}")
 _FINAL_SUFFIX = "_final"
 # The specification fixes its keys: they have no folder of the classifier.
 _FIRST = "mnist"
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+# The objects of a run that there is one of.
+RunObject = Literal["plan.json", "validation.json", "decision_base.json", "report.html", "report.json", "mail.json"]
 
 
 def candidate_name(moment: datetime, classifier: str = _FIRST) -> str:
@@ -140,7 +145,16 @@ class Layout:
         return f"datasets/{self.classifier.name}"
 
     def dataset(self, sha256: str) -> str:
-        """The data set file with this SHA-256."""
+        """The data set file with this SHA-256.
+
+        Raises:
+            ConfigurationError: it is none.
+        """
+        if not _SHA256.fullmatch(sha256):
+            raise ConfigurationError(
+                f"{sha256!r:.80} is not the SHA-256 of a data set; expected 64 hexadecimal digits",
+                mend="clear the step `download`: what it hands on was changed",
+            )
         return f"{self.datasets}/{sha256}/{self.classifier.name}.npz"
 
     @property
@@ -178,30 +192,34 @@ class Layout:
         """A hint at the newest decision, so that finding it does not take a listing."""
         return f"{self._folder('decisions')}/head.json"
 
-    def run(self, slug: str, name: str) -> str:
-        """An object that belongs to one run: `plan.json`, `report.html`."""
+    def run(self, slug: str, name: RunObject) -> str:
+        """An object that belongs to one run."""
         return f"{self._folder('runs')}/{slug}/{name}"
+
+    def plot(self, slug: str, name: str) -> str:
+        """One of the pictures of a run's report."""
+        return f"{self._folder('runs')}/{slug}/plots/{name}.png"
 
     def runs(self, beginning: str = "") -> str:
         """What the keys of all runs begin with whose slugs begin with `beginning`."""
         return f"{self._folder('runs')}/{beginning}"
 
-    @property
-    def claims(self) -> str:
-        """What the keys of all claimed names begin with."""
-        return self.run("names", f"{self.classifier.name}_model_")
-
     def claim(self, candidate: str) -> str:
         """Which run has claimed a candidate's name; these keys sort by time."""
-        return self.run("names", _checked_candidate(candidate))
+        return f"{self._folder('runs')}/names/{_checked_candidate(candidate)}"
+
+    @property
+    def claims(self) -> str:
+        """What the keys of all claims begin with."""
+        return f"{self._folder('runs')}/names/{self.classifier.name}_model_"
 
     def resume(self, slug: str, candidate: str) -> str:
         """What an interrupted training of `candidate` goes on from."""
-        return self.run(slug, f"resume/{_checked_candidate(candidate)}")
+        return f"{self._folder('runs')}/{slug}/resume/{_checked_candidate(candidate)}"
 
     def progress(self, slug: str, candidate: str) -> str:
         """The figures of `candidate` so far; overwritten while it is trained."""
-        return self.run(slug, f"progress/{_checked_candidate(candidate)}.json")
+        return f"{self._folder('runs')}/{slug}/progress/{_checked_candidate(candidate)}.json"
 
     def attempt(self, slug: str, job: str, generation: int) -> str:
         """The record of the ECS task number `generation` (from 1) for the job of that name."""
@@ -209,4 +227,4 @@ class Layout:
 
     def attempts(self, slug: str) -> str:
         """What the keys of all ECS tasks of a run begin with."""
-        return self.run(slug, "attempts/")
+        return f"{self._folder('runs')}/{slug}/attempts/"

@@ -4,6 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from mnist_tasks.config import RunConfig, Settings, TrainingJob, derived_seed
+from mnist_tasks.definitions.mnist import MNIST
 from mnist_tasks.errors import ConfigurationError
 from tests.jobs import JOB
 
@@ -30,6 +31,16 @@ def test_a_bad_setting_is_named_with_what_came():
     with pytest.raises(ConfigurationError, match=r"bucket: .*came 'No_Bucket'") as caught:
         Settings.from_environment({"MNIST_BUCKET": "No_Bucket"})
     assert "MNIST_..." in caught.value.mend
+
+
+def test_an_address_that_may_hold_a_secret_is_neither_printed_nor_told_in_an_error():
+    definition = MNIST.deployed({"MNIST_DATASET_URL": "https://user:hidden-word@example.com/mnist.npz"})
+    assert "hidden-word" in definition.url
+    assert "hidden-word" not in repr(definition) + str(definition)
+
+    with pytest.raises(ConfigurationError, match=r"MNIST_DATASET_URL: .*may hold a secret") as caught:
+        MNIST.deployed({"MNIST_DATASET_URL": "ftp://user:hidden-word@example.com/mnist.npz"})
+    assert "hidden-word" not in str(caught.value)
 
 
 def test_tasks_get_a_network_only_where_subnets_are_set():
