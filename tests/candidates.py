@@ -22,7 +22,7 @@ from mnist_tasks.metrics import evaluate
 from mnist_tasks.plan import Plan, make_plan
 from mnist_tasks.storage import Storage, to_json
 from mnist_tasks.validation import validate
-from tests.small_dataset import SHAPES, small_dataset
+from tests.small_dataset import SMALL, small_dataset
 
 PARAMETERS = 101_770
 
@@ -124,7 +124,7 @@ def train_run(
     """A run up to the end of training: its candidates are `models`, committed with their true validation figures."""
     plan = plan_run(storage, layout, run_id, candidates=len(models), dataset_sha256=dataset_sha256, now=now, **config)
     # As the step before has left it, unless the test has a report of its own.
-    report = validate(small_dataset(), dataset_sha256, accepted=None, now=now, shapes=SHAPES)
+    report = validate(small_dataset(), dataset_sha256, SMALL, accepted=None, now=now)
     storage.put_if_absent(layout.run(plan.run, "validation.json"), to_json(report.model_dump(mode="json")))
     manifests = []
     for job, weights in zip(plan.jobs, models, strict=True):
