@@ -17,6 +17,7 @@ from mnist_tasks.layout import is_final
 from mnist_tasks.promotion.chain import Chain
 from mnist_tasks.promotion.finals import read_promotion, read_vouched
 from mnist_tasks.promotion.in_service import read_in_service
+from mnist_tasks.promotion.records import Decision
 
 CHAMPION, CHAIN = "champion", "chain"
 
@@ -95,7 +96,8 @@ def _champion(chain: Chain) -> Iterator[Step]:
         if service is None:
             raise NotFoundError("nothing is in service", mend="nothing was released yet")
         found.append(service.final)
-        return f"{service.champion.name}, put into service by decision {service.decision.sequence}"
+        by = f"{service.champion.name}, put into service by decision {service.decision.sequence}"
+        return by + _place(service.decision)
 
     yield "pointer, signed decision and manifest agree", read
     yield from _objects(chain, found[0])
@@ -107,10 +109,14 @@ def _final(chain: Chain, name: str) -> Iterator[Step]:
     def read() -> str:
         decision = read_promotion(chain, name)
         found.append(read_vouched(chain, decision))
-        return f"promoted by decision {decision.sequence} of run {decision.run}"
+        return f"promoted by decision {decision.sequence} of run {decision.run}" + _place(decision)
 
     yield "signed decision and manifest agree", read
     yield from _objects(chain, found[0])
+
+
+def _place(decision: Decision) -> str:
+    return f" ({attested})" if (attested := decision.evidence.attested) else ""
 
 
 def _objects(chain: Chain, manifest: Manifest) -> Iterator[Step]:

@@ -8,12 +8,15 @@ only as far as this program uses them for him. So:
 - Arguments and `MNIST_...`, `AWS_...` variables are allow-listed (`mnist_tasks.promotion.surroundings`); others are
   dropped before anything reads them.
 - AWS is asked at its own address. Only this machine's own may stand in for it (the one-machine cloud).
-- The keys whose decisions are believed come from KMS, and IAM says which of them he may ask for.
+- The keys whose decisions are believed come from KMS, and IAM says which of them he may ask for. Where the task
+  definition configures attestation, so does the key that signs, for an attested place alone
+  (`mnist_tasks.promotion.attested`).
 
 Exit codes (`mnist_tasks.ecs` says what each of them means to a retry):
     0: the run's decision is in the chain, and the champion's pointer shows it. A rejection is a decision, too.
     1: a defect, or the time limit was reached; its traceback is on stderr.
-    2: what was asked for was refused: an argument, a variable, a final that is in service already, access to S3 or KMS.
+    2: what was asked for was refused: an argument, a variable, a final that is in service already, access to S3 or KMS,
+       the attestation of this place.
     3: what S3 holds was refused: it is missing, or not what its hash, its name or the chain of decisions says.
     4: S3 or KMS could not be used: it did not answer, was overloaded, or other runs decided first again and again.
     143: SIGTERM: a person, or Fargate.
@@ -28,11 +31,12 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from mnist_tasks.config import PromoterSettings, PromotionJob
-from mnist_tasks.container import limit_time, open_client, open_encryption, open_storage, run, say
+from mnist_tasks.container import limit_time, open_storage, run, say
 from mnist_tasks.errors import GateFailed
 from mnist_tasks.promotion.surroundings import admitted
 
 if TYPE_CHECKING:
+    from mnist_tasks.promotion.authority import Authority
     from mnist_tasks.promotion.chain import Chain
     from mnist_tasks.promotion.decisions import Decision
 
@@ -59,30 +63,32 @@ def _work(arguments: Sequence[str], environment: Mapping[str, str]) -> None:
 
 def _decide(job: PromotionJob, settings: PromoterSettings) -> Decision:
     # Imported here: a job that is refused needs no NumPy.
+    from mnist_tasks.encryption import Encryption
+    from mnist_tasks.promotion.authority import open_authority
     from mnist_tasks.promotion.promote import promote
+    from mnist_tasks.promotion.records import Evidence
     from mnist_tasks.promotion.release import rollback
 
-    chain, now = _open_chain(job, settings), datetime.now(UTC)
-    encryption = open_encryption(settings.checkpoint_key, settings.final_key)
+    # Before anything is read: a place that is refused its key ends here.
+    authority = open_authority(settings, os.environ)
+    if authority.attestation:
+        say(f"attested: {authority.attestation.label}")
+    chain, now = _open_chain(job, settings, authority), datetime.now(UTC)
+    encryption = Encryption(authority.kms, settings.checkpoint_key, settings.final_key)
+    evidence = Evidence(attestation=authority.attestation)
     if job.to is not None and job.reason is not None:
-        return rollback(chain, encryption, to=job.to, reason=job.reason, slug=job.run, now=now)
-    return promote(chain, encryption, job.run, now=now)
+        return rollback(chain, encryption, to=job.to, reason=job.reason, slug=job.run, now=now, evidence=evidence)
+    return promote(chain, encryption, job.run, now=now, evidence=evidence)
 
 
-def _open_chain(job: PromotionJob, settings: PromoterSettings) -> Chain:
+def _open_chain(job: PromotionJob, settings: PromoterSettings, authority: Authority) -> Chain:
     from mnist_tasks.layout import Layout
     from mnist_tasks.promotion.chain import Chain
-    from mnist_tasks.signing import KmsSigner, trusted_keys
     from mnist_tasks.storage import Lock
 
     lock = Lock(settings.lock_mode, settings.lock_days) if settings.lock_mode else None
-    kms = open_client("kms")
-    return Chain(
-        open_storage(job.bucket, lock=lock),
-        Layout(job.checkpoints_prefix),
-        trusted_keys(kms, [settings.signing_key, *settings.earlier_signing_keys]),
-        KmsSigner(kms, settings.signing_key),
-    )
+    storage = open_storage(job.bucket, lock=lock)
+    return Chain(storage, Layout(job.checkpoints_prefix), authority.keys, authority.signer)
 
 
 if __name__ == "__main__":
