@@ -78,9 +78,8 @@ def attested_promoter(cloud: localcloud.Cloud, pcr0: bytes | None = None) -> Ite
             "MNIST_SEALED_SIGNING_KEYS": sealed.ciphertext,
             "AWS_ENDPOINT_URL_KMS": front.url,
         }
-        _register(cloud, definition, attestation | signing)
         readers = {
-            "MNIST_PROMOTER_TASK_DEFINITION": FAMILY,
+            "MNIST_PROMOTER_TASK_DEFINITION": _register(cloud, definition, attestation | signing),
             "MNIST_SIGNING_KEYS": str(folder / "promotion.pub.pem"),
             "MNIST_ATTESTATION_PRODUCTION": "false",
         }
@@ -131,13 +130,13 @@ def _definition(cloud: localcloud.Cloud) -> dict[str, Any]:
     return found
 
 
-def _register(cloud: localcloud.Cloud, definition: Mapping[str, Any], variables: Mapping[str, str]) -> None:
-    """The promoter's task definition again, under another name and with other variables."""
+def _register(cloud: localcloud.Cloud, definition: Mapping[str, Any], variables: Mapping[str, str]) -> str:
+    """The promoter's task definition again, under another name and with other variables; its ARN."""
     (container,) = definition["containerDefinitions"]
     known = {pair["name"]: pair["value"] for pair in container["environment"]}
     environment = [{"name": name, "value": value} for name, value in {**known, **variables}.items()]
     ecs: Any = boto3.client("ecs", **cloud.client_arguments)
-    ecs.register_task_definition(
+    answer = ecs.register_task_definition(
         family=FAMILY,
         networkMode=definition["networkMode"],
         requiresCompatibilities=["FARGATE"],
@@ -147,6 +146,8 @@ def _register(cloud: localcloud.Cloud, definition: Mapping[str, Any], variables:
         executionRoleArn=definition["executionRoleArn"],
         containerDefinitions=[{**container, "environment": environment}],
     )
+    arn: str = answer["taskDefinition"]["taskDefinitionArn"]
+    return arn
 
 
 def _allow(principal: str, actions: Any) -> dict[str, Any]:
