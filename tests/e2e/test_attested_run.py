@@ -3,16 +3,18 @@
 import subprocess
 import sys
 
+import localcloud
 from mnist_tasks.config import SOFTWARE_LABEL
 from tools.laptop import ROOT
 
 
 def test_an_attested_run_ends_green_and_is_labelled_as_software_wherever_it_shows(tmp_path):
-    command = [sys.executable, "-m", "tools.run", "--attested", "--home", str(tmp_path)]
+    command = [sys.executable, "-m", "tools.run", "--attested", "--home", str(tmp_path), "--conf", '{"candidates": 1}']
 
-    ended = subprocess.run(
-        [*command, "--conf", '{"candidates": 1}'], cwd=ROOT, capture_output=True, text=True, timeout=400, check=False
-    )
+    try:
+        ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=550, check=False)
+    finally:
+        localcloud.down(tmp_path / ".localcloud" / "attested")
 
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert f"attestation: {SOFTWARE_LABEL}\n" in ended.stdout

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +25,14 @@ from mnist_tasks.config import (
 )
 from mnist_tasks.encryption import Binding, Encryption
 from mnist_tasks.errors import ConfigurationError, SignatureRefused, TemporaryError
+from mnist_tasks.page import verification
 from mnist_tasks.promotion.authority import open_authority
 from mnist_tasks.promotion.records import Attestation, Decision, Evidence
 from mnist_tasks.promotion.statement import believe, sign
 from mnist_tasks.promotion.surroundings import admitted
+from mnist_tasks.report import draw, render_html, to_dict
 from mnist_tasks.signing import SealedSigner, TrustedKeys
-from tests.decided_run import NOW, RELEASED
+from tests.decided_run import NOW, RELEASED, cost_of_run, images
 from tests.signatures import SoftwareSigner
 
 SIGNER = SoftwareSigner()
@@ -76,6 +79,20 @@ def test_a_record_is_believed_if_it_tells_of_the_place_that_its_key_is_known_for
     else:
         with pytest.raises(SignatureRefused, match=f"attestation: {told or 'none'}; .* carries: {known or 'none'}"):
             believe(record, keys=keys, where="here")
+
+
+def test_report_and_page_show_what_kind_of_place_decided(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verification, "read_vouched", lambda *_: RELEASED.final)
+    nowhere: Any = None
+    for label in (NITRO_LABEL, SOFTWARE_LABEL):
+        data = replace(RELEASED, decision=decision(label))
+        html = render_html(data, draw(data, images()), cost_of_run(data))
+        verified = verification.verify_final(nowhere, data.decision)
+
+        assert f"{label}. The key that signed was opened for module <code>i-1-enc-1</code>" in html
+        assert to_dict(data, {})["verification"]["attestation"] == label
+        assert verified is not None
+        assert verified.sentence.endswith(f"The place that decided: {label}.")
 
 
 def test_a_key_is_attested_if_one_of_its_places_in_the_file_says_so() -> None:
