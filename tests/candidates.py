@@ -23,6 +23,7 @@ from mnist_tasks.plan import Plan, make_plan
 from mnist_tasks.storage import Storage
 
 PARAMETERS = 101_770
+IMAGE = f"sha256:{'1' * 64}"
 
 
 def train(dataset: Dataset, *, seed: int, steps: int) -> Weights:
@@ -134,6 +135,7 @@ def train_run(
             history=history(figures.accuracy, figures.loss),
             parameters=PARAMETERS,
             now=now,
+            trainer_image=IMAGE,
         )
         manifests.append(manifest)
     return plan, tuple(manifests)

@@ -99,7 +99,8 @@ def _decide(
         champion_right = _champion_right(chain, encryption, champion, dataset) if champion else None
         return _promoted(examination, final, champion_right, plan.config.release_rule, thresholds)
 
-    return decisions.record(chain, slug, decide, now=now, evidence=evidence)
+    known = evidence.model_copy(update={"trainer_image": candidate.trainer_image})
+    return decisions.record(chain, slug, decide, now=now, evidence=known)
 
 
 def _examine(

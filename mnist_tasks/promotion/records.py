@@ -6,7 +6,7 @@ from typing import Any, Literal, Self
 
 from pydantic import AwareDatetime, Field, model_validator
 
-from mnist_tasks.config import AttestationLabel, Frozen, S3KeyPart, Sha256
+from mnist_tasks.config import AttestationLabel, Frozen, ImageDigest, S3KeyPart, Sha256
 from mnist_tasks.metrics import Evaluation
 from mnist_tasks.promotion.gates import Comparison, Gate
 
@@ -44,12 +44,12 @@ class Evidence(Frozen):
     """What is known of the circumstances, each None where it is not.
 
     `approved_by` is a person, `attestation` what the place that decides has proved of itself, and `trainer_image` the
-    digest of the image that trained.
+    digest of the image that trained, as the trainer tells it.
     """
 
     approved_by: str | None = Field(default=None, min_length=1)
     attestation: Attestation | None = None
-    trainer_image: str | None = Field(default=None, pattern=r"^sha256:[0-9a-f]{64}$")
+    trainer_image: ImageDigest | None = None
 
     @property
     def attested(self) -> AttestationLabel | None:
