@@ -35,7 +35,6 @@ _USE = ["kms:Decrypt", "kms:GenerateDataKey"]
 class Sealed:
     """A new signing key as an attested promoter gets it, and its public half as readers do."""
 
-    sealing_key: str
     ciphertext: str
     pem: bytes
 
@@ -62,9 +61,11 @@ def attested_promoter(cloud: localcloud.Cloud, pcr0: bytes | None = None) -> Ite
     }
     definition = _definition(cloud)
     role = definition["taskRoleArn"]
-    sealed = seal_new_key(kms, role)
-    (folder / "promotion.pub.pem").write_bytes(sealed.pem)
-    policies = key_policies(cloud.environment, sealed.sealing_key, role, accepted)
+    sealing_key = _new_sealing_key(kms, role)
+    sealed = seal_new_key(kms, sealing_key)
+    keys = folder / f"{sealing_key.rpartition('/')[2]}.pub.pem"
+    keys.write_bytes(sealed.pem)
+    policies = key_policies(cloud.environment, sealing_key, role, accepted)
     with kms_recipient.start(
         cloud.environment["AWS_ENDPOINT_URL"],
         authenticate=partial(_believed, AttestationPolicy.from_environment(attestation)),
@@ -74,29 +75,33 @@ def attested_promoter(cloud: localcloud.Cloud, pcr0: bytes | None = None) -> Ite
         signing = {
             # The key in KMS that signs otherwise has no place here.
             "MNIST_SIGNING_KEY": "",
-            "MNIST_SEALING_KEY": sealed.sealing_key,
+            "MNIST_SEALING_KEY": sealing_key,
             "MNIST_SEALED_SIGNING_KEYS": sealed.ciphertext,
             "AWS_ENDPOINT_URL_KMS": front.url,
         }
         readers = {
             "MNIST_PROMOTER_TASK_DEFINITION": _register(cloud, definition, attestation | signing),
-            "MNIST_SIGNING_KEYS": str(folder / "promotion.pub.pem"),
+            "MNIST_SIGNING_KEYS": str(keys),
             "MNIST_ATTESTATION_PRODUCTION": "false",
         }
         yield replace(cloud, environment={**cloud.environment, **readers})
 
 
-def seal_new_key(kms: Any, role: str) -> Sealed:
-    """Make a P-256 key and a KMS key to seal it under; its private half never lies on a disk."""
+def seal_new_key(kms: Any, sealing_key: str) -> Sealed:
+    """Make a P-256 key; its private half leaves this process sealed alone."""
     key = ec.generate_private_key(ec.SECP256R1())
     secret = key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
-    # The emulator evaluates this one, and knows no measurements; the front has the real one.
-    policy = {"Version": "2012-10-17", "Statement": [_allow(_account(role), "kms:*"), _allow(role, _USE)]}
-    arn = kms.create_key(Policy=json.dumps(policy))["KeyMetadata"]["Arn"]
-    answer = kms.encrypt(KeyId=arn, Plaintext=secret, EncryptionContext=dict(SEALING_CONTEXT))
+    answer = kms.encrypt(KeyId=sealing_key, Plaintext=secret, EncryptionContext=dict(SEALING_CONTEXT))
     public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     mark = f"attested: {SOFTWARE_LABEL}\n".encode()
-    return Sealed(arn, base64.b64encode(answer["CiphertextBlob"]).decode(), mark + public)
+    return Sealed(base64.b64encode(answer["CiphertextBlob"]).decode(), mark + public)
+
+
+def _new_sealing_key(kms: Any, role: str) -> str:
+    # The emulator evaluates this policy, and knows no measurements; the front has the real one.
+    policy = {"Version": "2012-10-17", "Statement": [_allow(_account(role), "kms:*"), _allow(role, _USE)]}
+    arn: str = kms.create_key(Policy=json.dumps(policy))["KeyMetadata"]["Arn"]
+    return arn
 
 
 def key_policies(environment: Mapping[str, str], sealing_key: str, role: str, pcr0: bytes) -> dict[str, Any]:

@@ -23,17 +23,17 @@ from mnist_tasks.encryption import Binding, Encryption
 from mnist_tasks.errors import AttestationRefused, ConfigurationError, SignatureRefused
 from mnist_tasks.layout import Layout
 from mnist_tasks.promotion.attested import software_pcrs
-from mnist_tasks.promotion.chain import START, Chain
+from mnist_tasks.promotion.chain import Chain
 from mnist_tasks.signing import TrustedKeys
 from mnist_tasks.storage import Storage
 from tests.candidates import random_weights, train_run
 from tests.container import keys as keys_of
 from tests.promoter_tasks import run_promoter
-from tools.attested import attested_promoter
+from tools.attested import attested_promoter, seal_new_key
 
 LAYOUT = Layout()
 # A candidate that passes no gate is a decision, too, and needs no training.
-NIGHTS = ("attested", "downgraded")
+NIGHTS = ("attested", "downgraded", "rotated")
 BINDING = Binding(bucket="a-bucket", key="a-key", run="a-run", candidate="a-candidate", purpose="final")
 
 
@@ -71,7 +71,7 @@ class Account:
 
 @pytest.fixture(scope="module")
 def plain(mnist: Dataset, mnist_file: bytes, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
-    """Two runs at the end of their training."""
+    """Runs at the end of their training."""
     home = tmp_path_factory.mktemp("account")
     try:
         cloud = localcloud.up(home)
@@ -108,12 +108,11 @@ def account(plain: Account) -> Iterator[Account]:
 
 def test_the_record_of_an_attested_promotion_tells_of_the_place_and_is_believed(account: Account) -> None:
     chain = account.chain(account.readers())
-    (link,) = chain.walk(START)
+    place = chain.read(1).decision.evidence.attestation
 
-    place = link.decision.evidence.attestation
     assert place is not None
     assert (place.label, place.pcrs) == (SOFTWARE_LABEL, {"0": software_pcrs()[0].hex()})
-    assert chain.verify() == 1
+    assert chain.verify()
 
 
 def test_production_does_not_believe_it_wherever_that_is_decided(account: Account, tmp_path: Path) -> None:
@@ -199,12 +198,33 @@ def test_the_measured_image_makes_and_opens_finals(account: Account) -> None:
     assert encryption.decrypt(encryption.encrypt(b"weights", BINDING), BINDING) == b"weights"
 
 
-def weights(cloud: localcloud.Cloud) -> Encryption:
-    """What the promoter encrypts with, in the variables of its task definition."""
+def test_a_new_signing_key_goes_on_with_the_chain_of_the_old_one(account: Account, tmp_path: Path) -> None:
+    variables = variables_of_task(account.cloud)
+    new = seal_new_key(account.client("kms"), variables["MNIST_SEALING_KEY"])
+    old_file = Path(account.cloud.environment["MNIST_SIGNING_KEYS"])
+    both_file = tmp_path / "both.pem"
+    both_file.write_bytes(old_file.read_bytes() + new.pem)
+
+    both = f"{new.ciphertext},{variables['MNIST_SEALED_SIGNING_KEYS']}"
+    code, log = account.promote("rotated", MNIST_SEALED_SIGNING_KEYS=both)
+
+    assert code == 0, log
+    assert account.chain(account.readers(MNIST_SIGNING_KEYS=str(both_file))).verify() == 2
+    with pytest.raises(SignatureRefused, match="carries no valid signature"):
+        account.chain(account.readers()).verify()
+
+
+def variables_of_task(cloud: localcloud.Cloud) -> dict[str, str]:
+    """What the attested promoter's task definition tells it."""
     ecs: Any = boto3.client("ecs", **cloud.client_arguments)
-    family = cloud.environment["MNIST_PROMOTER_TASK_DEFINITION"]
-    (container,) = ecs.describe_task_definition(taskDefinition=family)["taskDefinition"]["containerDefinitions"]
-    variables = {pair["name"]: pair["value"] for pair in container["environment"]}
+    definition = cloud.environment["MNIST_PROMOTER_TASK_DEFINITION"]
+    (container,) = ecs.describe_task_definition(taskDefinition=definition)["taskDefinition"]["containerDefinitions"]
+    return {pair["name"]: pair["value"] for pair in container["environment"]}
+
+
+def weights(cloud: localcloud.Cloud) -> Encryption:
+    """What the promoter encrypts with."""
+    variables = variables_of_task(cloud)
     source = document_source(AttestationPolicy.from_environment(variables), software_pcrs=software_pcrs())
     kms = boto3.client("kms", **(cloud.client_arguments | {"endpoint_url": variables["AWS_ENDPOINT_URL_KMS"]}))
     return Encryption(AttestedClient(AttestedKms(kms, source)), final_key=variables["MNIST_FINAL_KEY"])
