@@ -17,12 +17,13 @@ from mnist_tasks.dataset import Dataset, load, split
 from mnist_tasks.encryption import Encryption
 from mnist_tasks.inference import Weights, predict, read_weights
 from mnist_tasks.metrics import Evaluation, evaluate
-from mnist_tasks.plan import pick_best, read_plan
+from mnist_tasks.plan import best_of
 from mnist_tasks.promotion import decisions
 from mnist_tasks.promotion.chain import Chain
 from mnist_tasks.promotion.decisions import NO_EVIDENCE, Champion, Decision, Evidence, Verdict
 from mnist_tasks.promotion.finals import keep_promotion, read_final_of
-from mnist_tasks.promotion.gates import DEFAULT_THRESHOLDS, Gate, Rule, Thresholds, absolute_gates, compare
+from mnist_tasks.promotion.gates import DEFAULT_THRESHOLDS, Gate, Thresholds, absolute_gates, compare
+from mnist_tasks.promotion.inputs import Inputs, read_inputs
 from mnist_tasks.promotion.release import update_champion
 
 
@@ -41,9 +42,9 @@ def promote(
 
     Raises:
         GateFailed: the candidate did not pass; that is recorded as a decision, and said again on every retry.
-        NotFoundError: the plan, a candidate of it, or the data set is not there.
-        IntegrityError: a checkpoint, the champion's final or the chain of decisions is damaged, or a decision is not
-            signed by anybody whom we trust.
+        NotFoundError: the plan, the report on its data set, a candidate of it, or the data set is not there.
+        IntegrityError: the data set did not pass; or a checkpoint, the champion's final or the chain of decisions is
+            damaged, or a decision is not signed by anybody whom we trust.
         ConfigurationError: the chain has no signer, or one that nobody trusts.
         Conflict: other runs decided again and again at the same moment.
     """
@@ -85,9 +86,9 @@ def _decide(
     chain: Chain, encryption: Encryption, slug: str, *, now: datetime, thresholds: Thresholds, evidence: Evidence
 ) -> Decision:
     storage, layout = chain.storage, chain.layout
-    plan = read_plan(storage, layout, slug)
-    candidate = pick_best(storage, layout, slug)
-    dataset = load(storage, layout, plan.dataset_sha256)
+    inputs = read_inputs(chain, slug)
+    candidate = best_of(storage, layout, inputs.plan)
+    dataset = load(storage, layout, inputs.plan.dataset_sha256)
     examination = _examine(chain, encryption, candidate, dataset, thresholds)
     final = None
     if not examination.failures:
@@ -95,9 +96,9 @@ def _decide(
 
     def decide(champion: Champion | None) -> Verdict:
         if final is None:
-            return _rejected(examination)
+            return _rejected(examination, inputs)
         champion_right = _champion_right(chain, encryption, champion, dataset) if champion else None
-        return _promoted(examination, final, champion_right, plan.config.release_rule, thresholds)
+        return _promoted(examination, inputs, final, champion_right, thresholds)
 
     known = evidence.model_copy(update={"trainer_image": candidate.trainer_image})
     return decisions.record(chain, slug, decide, now=now, evidence=known)
@@ -134,7 +135,7 @@ def _champion_right(
     return _right(weights, dataset.x_test, dataset.y_test)
 
 
-def _rejected(examination: _Examination) -> Verdict:
+def _rejected(examination: _Examination, inputs: Inputs) -> Verdict:
     candidate = examination.candidate.manifest
     return Verdict(
         kind="promotion",
@@ -147,18 +148,21 @@ def _rejected(examination: _Examination) -> Verdict:
         evaluation=examination.evaluation,
         reason="; ".join(examination.failures),
         dataset_sha256=candidate.job.dataset_sha256,
+        plan_sha256=inputs.plan_sha256,
+        validation_sha256=inputs.validation_sha256,
     )
 
 
 def _promoted(
     examination: _Examination,
+    inputs: Inputs,
     final: _Stored,
     champion_right: npt.NDArray[np.bool_] | None,
-    rule: Rule,
     thresholds: Thresholds,
 ) -> Verdict:
     comparison = None
     if champion_right is not None:
+        rule = inputs.plan.config.release_rule
         comparison = compare(examination.right, champion_right, rule=rule, thresholds=thresholds)
     return Verdict(
         kind="promotion",
@@ -173,4 +177,6 @@ def _promoted(
         evaluation=examination.evaluation,
         reason=comparison.sentence if comparison else "the first model that passed: there was no champion before it",
         dataset_sha256=final.manifest.job.dataset_sha256,
+        plan_sha256=inputs.plan_sha256,
+        validation_sha256=inputs.validation_sha256,
     )

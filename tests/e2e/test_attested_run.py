@@ -19,6 +19,6 @@ def test_an_attested_run_ends_green_and_is_labelled_as_software_wherever_it_show
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert f"attestation: {SOFTWARE_LABEL}\n" in ended.stdout
     assert f"put into service by decision 1 ({SOFTWARE_LABEL})\n" in ended.stdout
-    assert ended.stdout.count("verified: ok: ") == 3
+    assert ended.stdout.count("verified: ok: ") == 4
     assert SOFTWARE_LABEL in (tmp_path / "build" / "report.html").read_text()
     assert f"attested: {SOFTWARE_LABEL}" in (tmp_path / "build" / "run.log").read_text()
