@@ -92,7 +92,7 @@ with DAG(
     train = EcsWorkOperator.partial(
         task_id="train",
         map_index_template="{{ task.job['candidate'] }}",
-        **on_ecs(SETTINGS.task_definition, SETTINGS.container_name),
+        **on_ecs(SETTINGS.task_definition, SETTINGS.container_name, SETTINGS.log_stream_prefix),
         capacity=SETTINGS.capacity,
         work=training,
         do_xcom_push=False,

@@ -79,8 +79,9 @@ class Settings(Frozen):
         "mnist-promoter", min_length=1, description="ECS task definition of the promoter"
     )
     promoter_container_name: str = Field("promoter", min_length=1, description="container in that task definition")
-    log_group: str = Field("/mnist/trainer", min_length=1, description="CloudWatch log group of the containers")
-    log_stream_prefix: str = Field("trainer", min_length=1, description="stream prefix in that log group")
+    log_group: str = Field("/mnist/containers", min_length=1, description="CloudWatch log group of the containers")
+    log_stream_prefix: str = Field("trainer", min_length=1, description="stream prefix of the trainer there")
+    promoter_log_stream_prefix: str = Field("promoter", min_length=1, description="the same of the promoter")
     subnets: tuple[str, ...] = Field((), description="subnets of the tasks (AWS only)")
     security_groups: tuple[str, ...] = Field((), description="security groups of the tasks (AWS only)")
     assign_public_ip: Literal["ENABLED", "DISABLED"] = Field("DISABLED", description="public address of the tasks")

@@ -83,7 +83,7 @@ def promotion(dag_run: Any, **wish: str) -> Work:
     return work.promotion(chain_of_decisions(), job)
 
 
-def on_ecs(task_definition: str, container: str) -> dict[str, Any]:
+def on_ecs(task_definition: str, container: str, log_stream_prefix: str) -> dict[str, Any]:
     """What every step that runs a container tells its operator."""
     return {
         "cluster": SETTINGS.cluster,
@@ -91,7 +91,7 @@ def on_ecs(task_definition: str, container: str) -> dict[str, Any]:
         "network_configuration": SETTINGS.network_configuration(),
         "container_name": container,
         "awslogs_group": SETTINGS.log_group,
-        "awslogs_stream_prefix": SETTINGS.log_stream_prefix,
+        "awslogs_stream_prefix": log_stream_prefix,
         "awslogs_fetch_interval": timedelta(seconds=SETTINGS.poll_seconds),
         "waiter_delay": SETTINGS.poll_seconds,
     }
@@ -99,7 +99,7 @@ def on_ecs(task_definition: str, container: str) -> dict[str, Any]:
 
 # Never on Spot: a promotion takes seconds, and the champion waits for it.
 ON_PROMOTER: dict[str, Any] = {
-    **on_ecs(SETTINGS.promoter_task_definition, SETTINGS.promoter_container_name),
+    **on_ecs(SETTINGS.promoter_task_definition, SETTINGS.promoter_container_name, SETTINGS.promoter_log_stream_prefix),
     "capacity": "FARGATE",
 }
 

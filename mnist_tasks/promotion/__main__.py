@@ -12,7 +12,7 @@ only as far as this program uses them for him. So:
 
 Exit codes (`mnist_tasks.ecs` says what each of them means to a retry):
     0: the run's decision is in the chain, and the champion's pointer shows it. A rejection is a decision, too.
-    1: a defect, or the time limit was reached; its traceback is on stderr.
+    1: a defect, or the time limit was reached; its traceback is in the log.
     2: what was asked for was refused: an argument, a variable, a final that is in service already, access to S3 or KMS.
     3: what S3 holds was refused: it is missing, or not what its hash, its name or the chain of decisions says.
     4: S3 or KMS could not be used: it did not answer, was overloaded, or other runs decided first again and again.
@@ -28,7 +28,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from mnist_tasks.config import PromoterSettings, PromotionJob
-from mnist_tasks.container import limit_time, open_client, open_encryption, open_storage, run, say
+from mnist_tasks.container import limit_time, open_client, open_encryption, open_storage, run
 from mnist_tasks.errors import GateFailed
 from mnist_tasks.promotion.surroundings import admitted
 
@@ -39,7 +39,8 @@ if TYPE_CHECKING:
 
 def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     """Do what arguments and environment say, and return the exit code."""
-    return run(lambda: _work(arguments, environment))
+    about = {"run": environment.get("MNIST_RUN", ""), "action": " ".join(arguments)}
+    return run(lambda: _work(arguments, environment), **about)
 
 
 def _work(arguments: Sequence[str], environment: Mapping[str, str]) -> None:
@@ -49,20 +50,23 @@ def _work(arguments: Sequence[str], environment: Mapping[str, str]) -> None:
     settings = PromoterSettings.from_environment(kept)
     limit_time(settings.time_limit_seconds)
     job = PromotionJob.from_container(arguments, kept)
-    try:
-        decision = _decide(job, settings)
-    except GateFailed as rejection:
-        say(f"decided: {rejection.problem}")
-    else:
-        say(f"decided: {decision.outcome}, {decision.reason}")
-
-
-def _decide(job: PromotionJob, settings: PromoterSettings) -> Decision:
     # Imported here: a job that is refused needs no NumPy.
+    from mnist_tasks.promotion.decisions import read_of_run
+    from mnist_tasks.promotion.telling import tell
+
+    chain = _open_chain(job, settings)
+    try:
+        decision = _decide(chain, job, settings)
+    except GateFailed:
+        decision = read_of_run(chain, job.run)
+    tell(decision)
+
+
+def _decide(chain: Chain, job: PromotionJob, settings: PromoterSettings) -> Decision:
     from mnist_tasks.promotion.promote import promote
     from mnist_tasks.promotion.release import rollback
 
-    chain, now = _open_chain(job, settings), datetime.now(UTC)
+    now = datetime.now(UTC)
     encryption = open_encryption(settings.checkpoint_key, settings.final_key)
     if job.to is not None and job.reason is not None:
         return rollback(chain, encryption, to=job.to, reason=job.reason, slug=job.run, now=now)

@@ -48,7 +48,7 @@ def test_a_command_and_an_environment_change_nothing_of_what_is_run(image: str) 
 
     assert run.returncode == 2
     assert "mine" not in run.stdout
-    assert run.stderr.startswith("error: ")
+    assert json.loads(run.stdout)["level"] == "error"
 
 
 def test_sigterm_reaches_the_first_process_which_ends_with_143(figures: dict[str, Any]) -> None:
@@ -67,7 +67,7 @@ def test_sigterm_reaches_the_first_process_which_ends_with_143(figures: dict[str
         wait_for_connection(name)
         docker("stop", "--time", "20", name)
         assert docker("inspect", "--format", "{{.State.ExitCode}}", name).stdout.strip() == "143"
-        assert "stopped by SIGTERM" in docker("logs", name).stderr
+        assert "stopped by SIGTERM" in docker("logs", name).stdout
     finally:
         docker("rm", "--force", name)
 

@@ -139,7 +139,7 @@ def test_a_stolen_worker_role_gets_the_promoter_to_run_nothing_of_its_own(
 
     assert re.search(said, log), log
     assert "pwned" not in log
-    assert "error: " in log
+    assert '"level": "error"' in log
 
 
 def _run_promoter(cloud: localcloud.Cloud, as_role: Callable[[str, str], Any], **override: Any) -> str:
@@ -154,7 +154,7 @@ def _run_promoter(cloud: localcloud.Cloud, as_role: Callable[[str, str], Any], *
         lambda: ecs.describe_tasks(cluster=cluster, tasks=[task])["tasks"][0], lambda t: t["lastStatus"] == "STOPPED"
     )
     assert ended["containers"][0]["exitCode"] == 2, json.dumps(ended, default=str)
-    stream = f"{cloud.environment['MNIST_LOG_STREAM_PREFIX']}/promoter/{task.rpartition('/')[2]}"
+    stream = f"{cloud.environment['MNIST_PROMOTER_LOG_STREAM_PREFIX']}/promoter/{task.rpartition('/')[2]}"
     events = as_role(WORKER, "logs").get_log_events(
         logGroupName=cloud.environment["MNIST_LOG_GROUP"], logStreamName=stream, startFromHead=True
     )["events"]
