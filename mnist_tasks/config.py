@@ -29,6 +29,9 @@ KeyArn = Annotated[str, StringConstraints(pattern=r"^(arn:aws[a-z-]*:kms:[a-z0-9
 FinalName = Annotated[str, StringConstraints(pattern=r"^mnist_model_\d{8}_\d{6}_final$")]
 # No control characters: it becomes part of an environment, a log and a mail.
 Reason = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]+$", min_length=10, max_length=500)]
+# A name as Airflow's login states it.
+Person = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]+$", min_length=1, max_length=250)]
+Reply = Literal["approved", "rejected", "unanswered"]
 BucketName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")]
 
 ENVIRONMENT_PREFIX = "MNIST_"
@@ -179,6 +182,13 @@ class RunConfig(_Parameters):
         description="better: only a significantly better model replaces the champion. not_worse: a justified change "
         "of data or code may replace it if it is at most half a percentage point worse.",
     )
+    approval_hours: float | None = Field(
+        None,
+        gt=0,
+        le=24,
+        description="Empty: nobody is asked. Otherwise a person has to approve the best candidate in Airflow before it "
+        "is promoted; without an answer in so many hours nothing is.",
+    )
     recipients: tuple[EmailAddress, ...] = Field(
         (), max_length=20, description="Who gets the report; empty: the deployment's recipients."
     )
@@ -257,6 +267,16 @@ class PromotionJob(Frozen):
     run: S3KeyPart
     to: FinalName | None = None
     reason: Reason | None = None
+    answer: Reply | None = None
+    answered_by: Person | None = None
+
+    @model_validator(mode="after")
+    def _an_answer_is_somebodys(self) -> Self:
+        if self.answer is not None and self.action != "promote":
+            raise ValueError(f"{self.action} takes no answer")
+        if (self.answered_by is not None) is not (self.answer in {"approved", "rejected"}):
+            raise ValueError(f"answer {self.answer} by {self.answered_by}")
+        return self
 
     @model_validator(mode="after")
     def _a_rollback_has_a_target_and_a_reason(self) -> Self:

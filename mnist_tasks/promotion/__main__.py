@@ -63,6 +63,7 @@ def _work(arguments: Sequence[str], environment: Mapping[str, str]) -> None:
 
 
 def _decide(chain: Chain, job: PromotionJob, settings: PromoterSettings) -> Decision:
+    from mnist_tasks.promotion.answers import Answer
     from mnist_tasks.promotion.promote import promote
     from mnist_tasks.promotion.release import rollback
 
@@ -70,7 +71,7 @@ def _decide(chain: Chain, job: PromotionJob, settings: PromoterSettings) -> Deci
     encryption = open_encryption(settings.checkpoint_key, settings.final_key)
     if job.to is not None and job.reason is not None:
         return rollback(chain, encryption, to=job.to, reason=job.reason, slug=job.run, now=now)
-    return promote(chain, encryption, job.run, now=now)
+    return promote(chain, encryption, job.run, now=now, answer=Answer.of(job))
 
 
 def _open_chain(job: PromotionJob, settings: PromoterSettings) -> Chain:
