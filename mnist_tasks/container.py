@@ -100,7 +100,7 @@ def open_client(service: Literal["s3", "kms"], config: Mapping[str, Any] = PATIE
     except (BotoCoreError, ValueError) as error:
         raise ConfigurationError(
             f"no {service.upper()} client can be made: {error}",
-            mend="correct AWS_REGION, AWS_ENDPOINT_URL or other AWS_... variables",
+            mend="correct AWS_DEFAULT_REGION, AWS_ENDPOINT_URL or other AWS_... variables",
         ) from error
 
 

@@ -1,7 +1,7 @@
 """The training container: `python -m mnist_tasks.training` trains one candidate and commits its checkpoint to S3.
 
 Everything is said by environment variables: the job by `MNIST_...` (`mnist_tasks.config.TrainingJob`, and for what
-holds for every job `ContainerSettings`), AWS's region, credentials and endpoint by its own (`AWS_REGION`,
+holds for every job `ContainerSettings`), AWS's region, credentials and endpoint by its own (`AWS_DEFAULT_REGION`,
 `AWS_ENDPOINT_URL`...). Events go to stdout (`mnist_tasks.events`), progress also to S3. A job whose manifest is
 committed already ends at once, with success.
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import time
 import uuid
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from tests.engine.conftest import docker
+from tests.container import job_for
+from tests.engine.conftest import TEST_IMAGE, docker
 
 TRAINER, PROMOTER, AIRFLOW = "mnist-trainer:local", "mnist-promoter:local", "mnist-airflow:local"
 TASKS = [TRAINER, PROMOTER]
@@ -52,32 +54,45 @@ def test_a_command_and_an_environment_change_nothing_of_what_is_run(image: str) 
 
 
 def test_sigterm_reaches_the_first_process_which_ends_with_143(figures: dict[str, Any]) -> None:
-    job = {
-        "BUCKET": "a-bucket", "CHECKPOINTS_PREFIX": "checkpoints", "RUN": "a-run-1", "SEED": "1", "EPOCHS": "1",
-        "CANDIDATE": "mnist_model_20261124_020005", "DATASET_SHA256": "0" * 64, "BATCH_SIZE": "32",
-        "LEARNING_RATE": "0.001", "VALIDATION_IMAGES": "6000",
-    }  # fmt: skip
-    aws = {"ENDPOINT_URL": "http://192.0.2.1", "REGION": "us-east-1", "ACCESS_KEY_ID": "a", "SECRET_ACCESS_KEY": "a"}
-    variables = {f"MNIST_{name}": value for name, value in job.items()} | {f"AWS_{name}": aws[name] for name in aws}
+    """It waits for an S3 that takes its connection and never answers, until it is told to stop."""
+    variables = job_for("a-bucket").to_environment() | {
+        "MNIST_CHECKPOINT_KEY": "arn:aws:kms:us-east-1:000000000000:key/a-key",
+        "AWS_ENDPOINT_URL": "http://127.0.0.1:9000",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ACCESS_KEY_ID": "a",
+        "AWS_SECRET_ACCESS_KEY": "a",
+    }
     options = [word for name, value in variables.items() for word in ("--env", f"{name}={value}")]
-    name = f"test-{uuid.uuid4().hex[:8]}"
-    # An address where nobody answers: it waits for S3 until it is told to stop.
-    docker("run", "--detach", "--read-only", "--name", name, *options, TRAINER)
+    silent, trainer = (f"test-{role}-{uuid.uuid4().hex[:8]}" for role in ("silent", "trainer"))
     try:
-        wait_for_connection(name)
-        docker("stop", "--time", "20", name)
-        assert docker("inspect", "--format", "{{.State.ExitCode}}", name).stdout.strip() == "143"
-        assert "stopped by SIGTERM" in docker("logs", name).stdout
+        serve = "import socket, time; s = socket.create_server(('127.0.0.1', 9000)); print('up'); time.sleep(600)"
+        docker("run", "--detach", "--network", "none", "--name", silent, TEST_IMAGE, "python", "-uc", serve)
+        until(silent, lambda: "up" in docker("logs", silent).stdout)
+        docker(
+            "run", "--detach", "--read-only", "--network", f"container:{silent}", "--name", trainer, *options, TRAINER
+        )
+        until(trainer, lambda: connected(trainer))
+
+        docker("stop", "--time", "20", trainer)
+
+        assert docker("inspect", "--format", "{{.State.ExitCode}}", trainer).stdout.strip() == "143"
+        assert "stopped by SIGTERM" in docker("logs", trainer).stdout
     finally:
-        docker("rm", "--force", name)
+        docker("rm", "--force", trainer, silent, check=False)
 
 
-def wait_for_connection(name: str) -> None:
-    """Until the container has a socket: its handlers are in place by then."""
+def connected(name: str) -> bool:
+    """Whether it has a connection: its handlers are in place by then. 01 is ESTABLISHED in proc(5)'s net/tcp."""
+    code = "print(any(line.split()[3] == '01' for line in open('/proc/1/net/tcp')))"
+    return docker("exec", name, "/opt/mnist/bin/python", "-I", "-c", code, check=False).stdout.strip() == "True"
+
+
+def until(name: str, holds: Callable[[], bool]) -> None:
+    """Wait for it as long as this container runs, a minute at most."""
     deadline = time.monotonic() + 60
-    code = "print(sum(len(open(f'/proc/1/net/{t}').readlines()) - 1 for t in ('tcp', 'tcp6')) > 0)"
-    while docker("exec", name, "/opt/mnist/bin/python", "-I", "-c", code, check=False).stdout.strip() != "True":
-        assert time.monotonic() < deadline, docker("logs", name).stderr
+    while not holds():
+        assert docker("inspect", "--format", "{{.State.Running}}", name).stdout.strip() == "true", docker("logs", name)
+        assert time.monotonic() < deadline, docker("logs", name)
         time.sleep(0.2)
 
 

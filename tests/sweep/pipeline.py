@@ -7,6 +7,8 @@ that a process can be killed in the middle of: task state in a file, the run's o
 from __future__ import annotations
 
 import json
+import os
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -23,6 +25,7 @@ from tests.tries import FileState
 
 # The stack's own: no role reaches another one.
 BUCKET = "contract-management-bucket-bkvww1ps"
+_READ_SETTINGS = ("mnist_wiring", "mnist_ecs")
 # Short enough for a point to take seconds; both are only how often somebody looks.
 _POLL_SECONDS = 0.3
 
@@ -47,6 +50,15 @@ def environment(cloud: localcloud.Cloud, home: Path, dataset: Path) -> dict[str,
         "MNIST_POLL_SECONDS": "1",
         "MNIST_DATASET_URL": dataset.as_uri(),
     }
+
+
+def enter(environment: Mapping[str, str]) -> None:
+    """Make this environment that of this process, and parse the DAGs in it: they read their settings but once."""
+    os.environ.update(environment)
+    for module in _READ_SETTINGS:
+        sys.modules.pop(module, None)
+    dags.cache_clear()
+    dags()
 
 
 @cache

@@ -45,9 +45,10 @@ class Scene:
 
     `after` names the scene in whose end it starts; None is an empty bucket. `arguments` are what the step is called
     with; `candidate` is the plan, and the place in it, that `train` gets its request from; `failed` the scene whose
-    failure a mail is about. A scene that is not `swept` only builds what others need. `own_run` gives each point a run
-    of its own, because what ECS knows of a run cannot be wiped out: its plan is made just before. Other scenes `on_ecs`
-    start each time with the next generation of their task, which ECS does not know yet either.
+    failure a mail is about. A scene that `fails` does so undisturbed, too, and one that is not `swept` only builds what
+    others need. `own_run` gives each point a run of its own, because what ECS knows of a run cannot be wiped out: its
+    plan is made just before. Other scenes `on_ecs` start each time with the next generation of their task, which ECS
+    does not know yet either.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Scene:
     arguments: tuple[str, ...] = ()
     candidate: tuple[str, int] | None = None
     failed: str | None = None
+    fails: bool = False
     swept: bool = True
     own_run: bool = False
 
@@ -93,7 +95,7 @@ SCENES = (
     Scene("download", "download", FIRST, None, 0),
     Scene("download where it is there", "download", FIRST, "download", 24),
     Scene("validate", "validate", FIRST, "download", 0, DATASET),
-    Scene("validate what is not there", "validate", HASTY, "download", 0, ("0" * 64,), swept=False),
+    Scene("validate what is not there", "validate", HASTY, "download", 0, ("0" * 64,), fails=True, swept=False),
     Scene("email_failure", "email_failure", HASTY, "download", 0, failed="validate what is not there"),
     Scene("plan", "plan", FIRST, "validate", 0, DATASET),
     Scene("first candidate", "train", FIRST, "plan", 0, candidate=("plan", 0), swept=False),
@@ -115,10 +117,10 @@ SCENES = (
     Scene("promote over a champion", "promote", SECOND, "third candidate", 25),
     Scene("weak plan", "plan", WEAK, "promote", 48, DATASET, swept=False),
     Scene("weak candidate", "train", WEAK, "weak plan", 48, candidate=("weak plan", 0), swept=False),
-    Scene("promote that rejects", "promote", WEAK, "weak candidate", 49),
+    Scene("promote that rejects", "promote", WEAK, "weak candidate", 49, fails=True),
     Scene("rollback", "rollback", BACK, "promote over a champion", 72),
     Scene("email_rollback", "email_rollback", BACK, "rollback", 72),
-    Scene("rollback to nothing", "rollback", NOWHERE, "rollback", 73, swept=False),
+    Scene("rollback to nothing", "rollback", NOWHERE, "rollback", 73, fails=True, swept=False),
     Scene("email_failure of a rollback", "email_failure", NOWHERE, "rollback", 73, failed="rollback to nothing"),
     Scene("small plan", "plan", SMALL, "validate", 0, DATASET, swept=False),
     Scene("train", "train", SMALL, "validate", 0, candidate=("small plan", 0), own_run=True),

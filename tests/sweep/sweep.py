@@ -78,7 +78,8 @@ class Stage:
         self.endings[scene.name] = played.ended.ending
         self.snapshots[scene.name] = played.after
         self.undisturbed[scene.name] = Undisturbed(played.trace, played.calls)
-        assert played.ended.tries == 1, played.ended.ending
+        ended = played.ended
+        assert (ended.tries, ended.ending.state) == (1, "failed" if scene.fails else "success"), ended.ending
 
     def strike(self, point: Point) -> Result:
         """Run the point's scene with its fault, to the end, and compare."""
@@ -177,7 +178,6 @@ def stages(folder: Path, kept: Path, dataset: Path, count: int) -> Iterator[list
     try:
         made = [Stage(Account(_up(home)), home, kept) for home in homes]
         enter(made[0], dataset)
-        pipeline.dags()  # before anything forks: every try then has all imports behind it
         yield made
     finally:
         for home in homes:
@@ -185,8 +185,8 @@ def stages(folder: Path, kept: Path, dataset: Path, count: int) -> Iterator[list
 
 
 def enter(stage: Stage, dataset: Path) -> None:
-    """Make this process's environment that of the stage's Airflow."""
-    os.environ.update(pipeline.environment(stage.account.cloud, stage.folder / "airflow", dataset))
+    """Make this process the stage's Airflow, before it forks: every try then has all imports behind it."""
+    pipeline.enter(pipeline.environment(stage.account.cloud, stage.folder / "airflow", dataset))
 
 
 def _up(home: Path) -> localcloud.Cloud:
