@@ -286,7 +286,7 @@ def test_the_cost_is_told_by_task_with_what_was_wasted() -> None:
     text = page(KEPT).text
 
     assert "$0.0031 on Fargate: 480 vCPU-seconds and 960 GB-seconds, on demand $0.0066" in text
-    assert "Wasted on tasks that had to be repeated: $0.00049." in text
+    assert "repeated: $0.00049, the epochs that a later task went on from included." in text
     assert "repeated exit code 143" in text
 
 
