@@ -24,14 +24,11 @@ from mnist_wiring import (
     RELEASED,
     SETTINGS,
     announce,
-    answer_of,
-    call_for_answer,
     chain_of_decisions,
     earlier_failure,
     form,
     on_ecs,
     promotion,
-    question,
     send_failure,
     send_once,
     slug_of,
@@ -39,7 +36,7 @@ from mnist_wiring import (
     training,
 )
 
-from mnist_approval import AskOperator
+from mnist_approval import AskOperator, answer_of
 from mnist_ecs import EcsWorkOperator
 from mnist_tasks.config import RunConfig
 
@@ -113,7 +110,7 @@ with DAG(
         return plan.pick_best(storage(), LAYOUT, slug_of(dag_run)).name
 
     # Off by default: skipped at once, unless the run says how many hours it waits for a person's answer.
-    approve = AskOperator(task_id="approve", question=question, call=call_for_answer)
+    approve = AskOperator(task_id="approve")
 
     # A container with a role of its own recomputes the best candidate's figures, writes its `_final`, and releases it
     # if it is better. Airflow's workers read no weights and write no final.

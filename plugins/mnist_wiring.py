@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import Asset, AssetAlias, BaseHook, ExceptionRetryPolicy, Param, RetryAction, RetryRule
 
-from mnist_tasks.config import Frozen, PromotionJob, RunConfig, Settings, TrainingJob
+from mnist_tasks.config import Frozen, PromotionJob, Settings, TrainingJob
 from mnist_tasks.layout import Layout, run_slug
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from mnist_tasks.ecs import Work
     from mnist_tasks.notify import Mail, MailServer
     from mnist_tasks.promotion.chain import Chain
-    from mnist_tasks.report import FailedStep, Question
+    from mnist_tasks.report import FailedStep
     from mnist_tasks.storage import Storage
 
 SETTINGS = Settings.from_environment(os.environ)
@@ -74,37 +74,13 @@ def training(context: Any) -> Work:
     return work.training(storage(), LAYOUT, job)
 
 
-def promotion(dag_run: Any, **wish: str) -> Work:
+def promotion(dag_run: Any, **wish: str | None) -> Work:
     """What the promoter is asked to do for this run; `wish` is the action and what it needs."""
     from mnist_tasks import work
 
     values = {"bucket": SETTINGS.bucket, "checkpoints_prefix": LAYOUT.checkpoints, "run": slug_of(dag_run), **wish}
     job = PromotionJob.checked(values, mend="trigger the run again with values inside the bounds of the form")
     return work.promotion(chain_of_decisions(), job)
-
-
-def question(context: Any) -> Question | None:
-    """What a person is to be asked before this run promotes anything; None if nobody is."""
-    if RunConfig.from_params(context["params"], context["dag_run"].conf).approval_hours is None:
-        return None  # and nothing of S3 was needed to know it
-    from mnist_tasks import report
-
-    told = {"step": context["task"].task_id, "airflow_url": SETTINGS.airflow_url}
-    return report.compose_question(chain_of_decisions(), slug_of(context["dag_run"]), **told)
-
-
-def call_for_answer(context: Any, asked: Question) -> None:
-    """Mail the run's recipients that somebody has to answer, once."""
-    from mnist_tasks.plan import read_plan
-
-    slug = slug_of(context["dag_run"])
-    recipients = read_plan(storage(), LAYOUT, slug).config.recipients
-    send_once(asked.mail, slug=slug, kind="approval", recipients=recipients)
-
-
-def answer_of(context: Any) -> dict[str, str]:
-    """What the step `approve` has returned: nothing where it was skipped."""
-    return next(iter(context["ti"].xcom_pull(task_ids=["approve"], key="return_value")), None) or {}
 
 
 def on_ecs(task_definition: str, container: str, log_stream_prefix: str) -> dict[str, Any]:

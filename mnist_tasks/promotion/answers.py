@@ -1,4 +1,4 @@
-"""What came of asking a person to approve a candidate, and what follows from it. Pure.
+"""What came of asking a person to approve a candidate, kept with the run, and what follows from it.
 
 The name is what Airflow states: its workers start the promoter, and whoever has their role could state another one. So
 it stands in the record as a statement, and opens nothing: the gates hold whatever it says.
@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from mnist_tasks.config import Frozen, Person, PromotionJob, Reply
 from mnist_tasks.errors import ConfigurationError
+from mnist_tasks.layout import Layout
 from mnist_tasks.plan import Plan
+from mnist_tasks.storage import Storage, parse, to_json
 
 
 class Answer(Frozen):
@@ -32,6 +34,25 @@ class Answer(Frozen):
         if self.reply == "approved":
             return None
         return f"rejected by {self.by}" if self.by else f"nobody answered in {hours(plan.config.approval_hours or 0)}"
+
+
+def keep(storage: Storage, layout: Layout, slug: str, answer: Answer) -> None:
+    """Write the run's answer down; the first one stays, so that a run that is cleared asks nobody again.
+
+    Raises:
+        TemporaryError: S3 does not take it now.
+    """
+    storage.put_if_absent(layout.run(slug, "answer.json"), to_json(answer.model_dump(mode="json")))
+
+
+def find(storage: Storage, layout: Layout, slug: str) -> Answer | None:
+    """The answer of a run; None before there is one.
+
+    Raises:
+        IntegrityError: what is stored there is none.
+    """
+    stored = storage.find(layout.run(slug, "answer.json"))
+    return parse(Answer, storage, stored) if stored else None
 
 
 def check(answer: Answer | None, plan: Plan) -> None:

@@ -108,6 +108,16 @@ def test_airflow_shows_the_candidates_own_figures(approved, pipeline):
     assert approved["shown"]["options"] == ["Approve", "Reject"]
 
 
+def test_a_run_that_is_cleared_asks_nobody_again(approved, airflow, pipeline):
+    path = f"/api/v2/dags/{DAG}/dagRuns/{quote(approved['id'])}"
+    airflow.api.post(f"{path}/clear", {"dry_run": False})
+    run, tasks = airflow.api.await_run(approved["id"])
+
+    assert (run["state"], states(tasks)["approve", -1]) == ("success", "skipped")
+    assert len(pipeline.mails(run_slug(DAG, approved["id"]))) == 2
+    assert decision_of(pipeline, approved["id"])["evidence"]["approved_by"] == "admin"
+
+
 @pytest.fixture(scope="module")
 def rejected(airflow, pipeline, approved):
     """Somebody who may only look tries first, then an admin rejects it by REST."""

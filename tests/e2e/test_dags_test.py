@@ -143,18 +143,6 @@ def test_the_promoter_has_told_cloudwatch_what_its_alarms_wait_for(pipeline, fir
     assert {metric["Name"] for metric in decided["_aws"]["CloudWatchMetrics"][0]["Metrics"]} >= {"test_accuracy"}
 
 
-def test_a_run_that_asks_a_person_is_refused_by_dags_test_and_does_not_hang(pipeline, first):
-    """Nobody would apply its time-out there."""
-    outcome = pipeline.run({"candidates": 1, "epochs": 1, "approval_hours": 1})
-
-    assert (outcome.status != 0, outcome.steps["approve"], outcome.steps["promote"]) == (
-        True,
-        ["failed"],
-        ["upstream_failed"],
-    )
-    assert "cannot wait for a person's approval" in outcome.log
-
-
 @pytest.fixture(scope="module")
 def second(pipeline, keys_after_first):
     """A later run: one candidate, no seed given."""
@@ -243,3 +231,15 @@ def test_the_sweep_stops_the_task_that_an_ended_run_left_and_no_other(pipeline, 
     assert running == [foreign]
     (stopped,) = ecs.describe_tasks(cluster=cluster, tasks=[left])["tasks"]
     assert stopped["stoppedReason"] == f"leftover: run {first.slug} is over"
+
+
+def test_a_run_that_asks_a_person_is_refused_by_dags_test_and_does_not_hang(pipeline, first):
+    """Nobody would apply its time-out there."""
+    outcome = pipeline.run({"candidates": 1, "epochs": 1, "approval_hours": 1})
+
+    assert (outcome.status != 0, outcome.steps["approve"], outcome.steps["promote"]) == (
+        True,
+        ["failed"],
+        ["upstream_failed"],
+    )
+    assert "cannot wait for a person's approval" in outcome.log
