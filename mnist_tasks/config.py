@@ -29,8 +29,9 @@ KeyArn = Annotated[str, StringConstraints(pattern=r"^(arn:aws[a-z-]*:kms:[a-z0-9
 FinalName = Annotated[str, StringConstraints(pattern=r"^mnist_model_\d{8}_\d{6}_final$")]
 # No control characters: it becomes part of an environment, a log and a mail.
 Reason = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]+$", min_length=10, max_length=500)]
-# A name as Airflow's login states it.
-Person = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]+$", min_length=1, max_length=250)]
+# A name as Airflow's login states it, without what turns the direction of a text: it stands in mails and records.
+_INVISIBLE = r"\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff"
+Person = Annotated[str, StringConstraints(pattern=f"^[^{_INVISIBLE}]+$", min_length=1, max_length=250)]
 Reply = Literal["approved", "rejected", "unanswered"]
 BucketName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")]
 

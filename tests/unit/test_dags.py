@@ -56,6 +56,11 @@ def test_what_decides_is_an_ecs_task_of_its_own(training, rollback):
     assert rollback["tasks"]["rollback"]["type"] == "EcsWorkOperator"
 
 
+def test_a_person_is_asked_between_the_choice_and_the_promotion_by_one_step_that_most_runs_skip(training):
+    assert [name for name, task in training["tasks"].items() if task["type"] == "AskOperator"] == ["approve"]
+    assert training["params"]["approval_hours"]["default"] is None
+
+
 def test_a_failed_step_fails_the_run(training):
     """The mail of a failure hangs beside the chain, not at its end, where its success would turn the run green."""
     leaves = {name for name, task in training["tasks"].items() if not task["downstream"]}

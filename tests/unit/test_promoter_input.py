@@ -55,6 +55,7 @@ def test_any_other_argument_is_refused(arguments: list[str]) -> None:
         ("promote", APPROVED | {"MNIST_ANSWER": "yes"}),
         ("promote", APPROVED | {"MNIST_ANSWERED_BY": ""}),
         ("promote", APPROVED | {"MNIST_ANSWERED_BY": "ada\nBcc: somebody@example.com"}),
+        ("promote", APPROVED | {"MNIST_ANSWERED_BY": "ada\u202egnihton"}),
         ("promote", APPROVED | {"MNIST_ANSWERED_BY": "a" * 251}),
         ("rollback", BACK | APPROVED),
         ("promote", {"MNIST_RUN": "../other"}),
