@@ -28,13 +28,14 @@ test-engine: .environment-dev ## those that need a Docker engine: images, tasks 
 long: .environment-dev ## the long forms of some of these tests (5 minutes): 1,000 steps against Keras, a full run killed 18 times
 	@$(RUN) -m pytest -m long $(ARGS)
 
-lint: .environment-dev ## style, types, direction of imports
+lint: .environment-dev ## style, types, direction of imports, templates, secrets
 	@$(RUN) -m ruff check .
 	@$(RUN) -m ruff format --check .
 	@$(RUN) -m mypy
 	@.venv/bin/lint-imports
 	@.venv/bin/cfn-lint infra/*.yaml
 	@$(RUN) -m tools.checkov
+	@$(RUN) -m tools.secret_scan
 
 lock: .environment ## recompile the lock files; ARGS=--upgrade takes newer versions
 	@$(RUN) -m tools.lock $(ARGS)

@@ -224,8 +224,8 @@ def _parsed(storage: Storage, layout: Layout, name: str, stored: Stored) -> Mani
     keys = (manifest.weights.key, manifest.metrics.key)
     if manifest.name != name or keys != (layout.weights(name), layout.metrics(name)):
         raise IntegrityError(
-            f"{storage.uri(stored.key)} calls itself {manifest.name} and points to {' and '.join(keys)}; expected "
-            f"{name} and the objects beside it",
+            f"{storage.uri(stored.key)} calls itself {manifest.name} and points to "
+            f"{' and '.join(f'{key!r:.100}' for key in keys)}; expected {name} and the objects beside it",
             mend="somebody changed the manifest: restore its previous version, or leave this checkpoint out",
         )
     return manifest

@@ -8,10 +8,11 @@ everything else.
 from __future__ import annotations
 
 import hashlib
+import reprlib
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 
 from mnist_tasks.errors import ConfigurationError
@@ -27,11 +28,27 @@ Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 # Never an alias: mnist_tasks.encryption says why. Empty: there is none.
 KeyArn = Annotated[str, StringConstraints(pattern=r"^(arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:key/[A-Za-z0-9-]{1,64})?$")]
 FinalName = Annotated[str, StringConstraints(pattern=r"^mnist_model_\d{8}_\d{6}_final$")]
-# No control characters: it becomes part of an environment, a log and a mail.
-Reason = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]+$", min_length=10, max_length=500)]
-# A name as Airflow's login states it, without what turns the direction of a text: it stands in mails and records.
-_INVISIBLE = r"\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff"
-Person = Annotated[str, StringConstraints(pattern=f"^[^{_INVISIBLE}]+$", min_length=1, max_length=250)]
+
+
+def _check_printable(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("a character in it cannot be printed, or turns the direction of the text")
+    return text
+
+
+# It becomes part of an environment, a log and a mail. The pattern is what the form can check; it does not know all of
+# Unicode's invisible characters.
+Reason = Annotated[
+    str,
+    StringConstraints(pattern=r"^[^\x00-\x1f\x7f]+$", min_length=10, max_length=500),
+    AfterValidator(_check_printable),
+]
+# A name as Airflow's login states it.
+Person = Annotated[
+    str,
+    StringConstraints(pattern=r"^[^\x00-\x1f\x7f]+$", min_length=1, max_length=250),
+    AfterValidator(_check_printable),
+]
 Reply = Literal["approved", "rejected", "unanswered"]
 BucketName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")]
 
@@ -48,22 +65,39 @@ class Frozen(BaseModel):
         """Build from untrusted `values`; `names` says what a field is called where they come from.
 
         Raises:
-            ConfigurationError: every value that is missing, unknown or out of bounds, a line each.
+            ConfigurationError: what is missing, unknown or out of bounds, a part for each.
         """
         try:
             return cls.model_validate(dict(values))
         except ValidationError as error:
-            lines = [f"{_place(e['loc'], names or {})}: {e['msg']} (came {_input(e)})" for e in error.errors()]
+            found = error.errors(include_url=False, include_context=False)
+            lines = [_line(e, names or {}, cls) for e in found[:_MOST_ERRORS]]
+            if len(found) > _MOST_ERRORS:
+                lines.append(f"and {len(found) - _MOST_ERRORS:,} more")
             raise ConfigurationError(f"{cls.__name__}: " + "; ".join(lines), mend=mend) from None
 
 
-def _place(location: tuple[int | str, ...], names: Mapping[str, str]) -> str:
-    return ".".join(names.get(str(part), str(part)) for part in location) or "value"
+# What came may be a stranger's: its names and values go into logs and mails, so they are cut, and nothing in them acts.
+_MOST_ERRORS = 16
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 80
 
 
-def _input(error: Any) -> str:
+def _line(error: Any, names: Mapping[str, str], model: type[BaseModel]) -> str:
+    place = ".".join(names.get(str(part), str(part)) for part in error["loc"]) or "value"
+    return f"{_printable(place):.120}: {_printable(error['msg']):.400} (came {_came(error, model):.200})"
+
+
+def _came(error: Any, model: type[BaseModel]) -> str:
     # What pydantic calls the input of a missing field is all the others.
-    return "nothing" if error["type"] == "missing" else f"{error['input']!r:.80}"
+    if error["type"] == "missing":
+        return "nothing"
+    field = model.model_fields.get(str(error["loc"][0])) if error["loc"] else None
+    return "what is not shown: it may hold a secret" if field and not field.repr else _SHORT.repr(error["input"])
+
+
+def _printable(text: str) -> str:
+    return text if text.isprintable() else repr(text)
 
 
 class Settings(Frozen):
@@ -100,6 +134,7 @@ class Settings(Frozen):
         "https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz",
         pattern=r"^(https?|file)://",
         description="where the data set is downloaded from",
+        repr=False,  # a pre-signed address, or one with a password, is a secret
     )
     airflow_url: str = Field(
         "", pattern=r"^(https?://[^\s<>\"]+)?$", description="address of the Airflow UI, for links"

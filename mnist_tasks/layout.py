@@ -13,7 +13,8 @@ runs/<run slug>/resume/mnist_model_...               where training goes on if i
                                                      the commit
 runs/<run slug>/progress/mnist_model_....json        figures so far, for whoever looks on
 runs/<run slug>/attempts/<job>/1.json                each ECS task of a candidate or the promoter: what it took
-runs/<run slug>/...                                  plan, report of one run
+runs/<run slug>/plots/accuracy.png                   the report's pictures
+runs/<run slug>/plan.json                            and the others of `RunObject`
 ```
 
 >>> candidate_name(datetime(2026, 11, 24, 2, 0, 5, tzinfo=UTC))
@@ -28,11 +29,24 @@ import hashlib
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Literal
 
 from mnist_tasks.errors import ConfigurationError
 
 _CANDIDATE = re.compile(r"mnist_model_\d{8}_\d{6}")
 _FINAL_SUFFIX = "_final"
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+# The objects of a run that there is one of.
+RunObject = Literal[
+    "plan.json",
+    "validation.json",
+    "answer.json",
+    "decision_base.json",
+    "report.html",
+    "report.json",
+    "mail-approval.json",
+    "mail.json",
+]
 
 
 def candidate_name(moment: datetime) -> str:
@@ -98,7 +112,16 @@ class Layout:
     checkpoints: str = "checkpoints"
 
     def dataset(self, sha256: str) -> str:
-        """The data set file with this SHA-256."""
+        """The data set file with this SHA-256.
+
+        Raises:
+            ConfigurationError: it is none.
+        """
+        if not _SHA256.fullmatch(sha256):
+            raise ConfigurationError(
+                f"{sha256!r:.80} is not the SHA-256 of a data set; expected 64 hexadecimal digits",
+                mend="clear the step `download`: what it hands on was changed",
+            )
         return f"datasets/mnist/{sha256}/mnist.npz"
 
     @property
@@ -136,9 +159,13 @@ class Layout:
         """A hint at the newest decision, so that finding it does not take a listing."""
         return "decisions/head.json"
 
-    def run(self, slug: str, name: str) -> str:
-        """An object that belongs to one run: `plan.json`, `report.html`."""
+    def run(self, slug: str, name: RunObject) -> str:
+        """An object that belongs to one run."""
         return f"runs/{slug}/{name}"
+
+    def plot(self, slug: str, name: str) -> str:
+        """One of the pictures of a run's report."""
+        return f"runs/{slug}/plots/{name}.png"
 
     def runs(self, beginning: str = "") -> str:
         """What the keys of all runs begin with whose slugs begin with `beginning`."""
@@ -146,15 +173,20 @@ class Layout:
 
     def claim(self, candidate: str) -> str:
         """Which run has claimed a candidate's name; these keys sort by time."""
-        return self.run("names", _checked_candidate(candidate))
+        return f"runs/names/{_checked_candidate(candidate)}"
+
+    @property
+    def claims(self) -> str:
+        """What the keys of all claims begin with."""
+        return "runs/names/mnist_model_"
 
     def resume(self, slug: str, candidate: str) -> str:
         """What an interrupted training of `candidate` goes on from."""
-        return self.run(slug, f"resume/{_checked_candidate(candidate)}")
+        return f"runs/{slug}/resume/{_checked_candidate(candidate)}"
 
     def progress(self, slug: str, candidate: str) -> str:
         """The figures of `candidate` so far; overwritten while it is trained."""
-        return self.run(slug, f"progress/{_checked_candidate(candidate)}.json")
+        return f"runs/{slug}/progress/{_checked_candidate(candidate)}.json"
 
     def attempt(self, slug: str, job: str, generation: int) -> str:
         """The record of the ECS task number `generation` (from 1) for the job of that name."""
@@ -162,4 +194,4 @@ class Layout:
 
     def attempts(self, slug: str) -> str:
         """What the keys of all ECS tasks of a run begin with."""
-        return self.run(slug, "attempts/")
+        return f"runs/{slug}/attempts/"

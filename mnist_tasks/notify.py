@@ -104,7 +104,8 @@ def build_message(
     message = EmailMessage(policy=SMTP)
     message["From"] = _address(sender)
     message["To"] = [_address(recipient) for recipient in recipients]
-    message["Subject"] = one_line(mail.subject, _SUBJECT_LIMIT)
+    # Python decodes what looks like an encoded word (RFC 2047), and writes line breaks that were in it as line breaks.
+    message["Subject"] = one_line(mail.subject.replace("=?", "= ?"), _SUBJECT_LIMIT)
     message["Date"] = date
     message["Message-ID"] = one_line(message_id, 500).replace(" ", "")
     # RFC 3834: keeps out-of-office replies away.

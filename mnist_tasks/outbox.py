@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import datetime
 from email.message import EmailMessage
 
-from mnist_tasks.layout import Layout
+from mnist_tasks.layout import Layout, RunObject
 from mnist_tasks.notify import MailServer, deliver
 from mnist_tasks.storage import Storage, to_json
 
@@ -22,7 +22,7 @@ def send_once(
     server: MailServer,
     *,
     now: datetime,
-    record: str = "mail.json",
+    record: RunObject = "mail.json",
 ) -> bool:
     """Deliver `message` unless `record`, an object of the run, says that it has been; returns whether it was sent now.
 

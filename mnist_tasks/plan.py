@@ -16,7 +16,7 @@ from mnist_tasks.checkpoints import Manifest
 from mnist_tasks.config import Frozen, RunConfig, S3KeyPart, Seed, Sha256, TrainingJob, derived_seed
 from mnist_tasks.errors import Conflict, IntegrityError, NotFoundError
 from mnist_tasks.layout import Layout, candidate_name, final_name, run_slug
-from mnist_tasks.storage import Storage, parse, to_json
+from mnist_tasks.storage import Storage, parse, sha256_of, to_json
 
 # An hour's worth: nobody takes that many by accident, and a search without end would hide who did.
 _MAXIMUM_TRIES = 3600
@@ -65,12 +65,14 @@ def make_plan(
             between its claims and the plan leaves none behind that the next one would not claim as well.
 
     Raises:
+        ConfigurationError: `dataset_sha256` is none.
         IntegrityError: what is stored as this run's plan is none.
     """
     slug = run_slug(dag_id, run_id)
     settled = find_plan(storage, layout, slug)
     if settled:
         return settled
+    layout.dataset(dataset_sha256)  # an XCom's word: refused before a name is claimed
     seed = config.seed if config.seed is not None else derived_seed(slug)
     names = _claim_names(storage, layout, slug, config.candidates, now)
     plan = Plan(
@@ -158,6 +160,22 @@ def find_plan(storage: Storage, layout: Layout, slug: str) -> Plan | None:
     return plan
 
 
+def fingerprint(storage: Storage, layout: Layout, plan: Plan) -> str:
+    """The SHA-256 of a plan as it is stored: for whoever wants to record what he has acted upon.
+
+    Raises:
+        IntegrityError: what is stored there by now says something else.
+        NotFoundError: it is gone.
+    """
+    stored = storage.get(layout.run(plan.run, "plan.json"))
+    if parse(Plan, storage, stored) != plan:
+        raise IntegrityError(
+            f"{storage.uri(stored.key)} was changed while it was acted upon",
+            mend="a plan is never replaced: find out who did it, and restore its first version in S3",
+        )
+    return sha256_of(stored.body)
+
+
 def pick_best(storage: Storage, layout: Layout, slug: str) -> Manifest:
     """The best candidate of a run; the cost depends on the run's candidates only, not on what else is in the bucket.
 
@@ -165,7 +183,11 @@ def pick_best(storage: Storage, layout: Layout, slug: str) -> Manifest:
         NotFoundError: a candidate of the plan was not committed; the message names it.
         IntegrityError: a candidate was trained by another job than the plan's.
     """
-    plan = read_plan(storage, layout, slug)
+    return best_of(storage, layout, read_plan(storage, layout, slug))
+
+
+def best_of(storage: Storage, layout: Layout, plan: Plan) -> Manifest:
+    """The same for a plan that was read."""
     return checkpoints.best([_read_planned(storage, layout, job) for job in plan.jobs])
 
 

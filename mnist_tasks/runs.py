@@ -49,7 +49,7 @@ def newest_plans(storage: Storage, layout: Layout, *, now: datetime) -> Iterator
 
 def _claimed_names(storage: Storage, layout: Layout, now: datetime) -> Iterator[str]:
     """Newest first, though S3 lists in ascending order only: window by window, each twice as far back."""
-    prefix = layout.run("names", "mnist_model_")
+    prefix = layout.claims
     oldest = next(storage.keys(prefix, page=1), None)
     end = None
     for begin in (layout.claim(candidate_name(now - timedelta(days=2**n))) for n in range(_WINDOWS)):

@@ -19,11 +19,14 @@ from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, 
 
 from mnist_tasks.config import Frozen
 from mnist_tasks.errors import ConfigurationError, Conflict, IntegrityError, MnistError, NotFoundError, TemporaryError
+from mnist_tasks.strictjson import from_json
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 JSON = "application/json"
+# Of one object: many times what the largest of ours takes, and little enough for a container of 2 GB.
+_MOST_BYTES = 256 * 2**20
 
 Content = TypeVar("Content", bound=Frozen)
 
@@ -40,13 +43,13 @@ class Stored:
         """The content parsed as JSON.
 
         Raises:
-            IntegrityError: it is not JSON.
+            IntegrityError: it is not JSON, or JSON that could be understood in more than one way.
         """
         try:
-            return json.loads(self.body)
-        except (ValueError, RecursionError) as error:
+            return from_json(self.body)
+        except ValueError as error:
             raise IntegrityError(
-                f"{self.key} is not JSON ({error}); it starts with {self.body[:40]!r}",
+                f"{self.key} is not JSON ({error!s:.120}); it starts with {self.body[:40]!r}",
                 mend="restore the object's previous version in S3",
             ) from None
 
@@ -87,9 +90,15 @@ class Storage:
 
         Raises:
             NotFoundError: there is no such object or bucket.
+            IntegrityError: it is larger than anything of ours.
         """
         with self._explained(key):
             answer = self.client.get_object(Bucket=self.bucket, Key=key)
+            if answer["ContentLength"] > _MOST_BYTES:
+                raise IntegrityError(
+                    f"{self.uri(key)} has {answer['ContentLength']:,} bytes, expected at most {_MOST_BYTES:,}",
+                    mend="nothing of this project is that large: restore the object's previous version in S3",
+                )
             return Stored(key, answer["Body"].read(), answer["ETag"])
 
     def find(self, key: str) -> Stored | None:

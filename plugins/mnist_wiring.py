@@ -174,7 +174,8 @@ def earlier_failure(ti: Any) -> str:
 
     What `email_failure` returned outlives the clearing of a run: that step does not run again, it is skipped.
     """
-    return next(iter(ti.xcom_pull(task_ids=["email_failure"], key="return_value")), None) or ""
+    subject = next(iter(ti.xcom_pull(task_ids=["email_failure"], key="return_value")), None)
+    return subject if isinstance(subject, str) else ""
 
 
 def failure_id(failed: list[dict[str, Any]]) -> str:
@@ -251,7 +252,7 @@ def failed_steps(ti: Any, failed: list[dict[str, Any]]) -> list[FailedStep]:
 
     keys = [(step["task_id"], step["map_index"]) for step in failed]
     left = ti.xcom_pull(task_ids=sorted({step for step, _ in keys}), key="failure")
-    causes = {(cause["step"], cause["map_index"]): FailedStep(**cause) for cause in left if cause}
+    causes = {(cause.step, cause.map_index): cause for cause in map(FailedStep.found, left) if cause}
     lost = "the step ended without a word: its worker was lost or killed"
     return [causes.get(key) or FailedStep(step=key[0], map_index=key[1], problem=lost) for key in keys]
 

@@ -20,7 +20,9 @@ from mnist_tasks.inference import Weights, predict
 from mnist_tasks.layout import Layout
 from mnist_tasks.metrics import evaluate
 from mnist_tasks.plan import Plan, make_plan
-from mnist_tasks.storage import Storage
+from mnist_tasks.storage import Storage, to_json
+from mnist_tasks.validation import validate
+from tests.small_dataset import SHAPES, small_dataset
 
 PARAMETERS = 101_770
 
@@ -121,6 +123,9 @@ def train_run(
 ) -> tuple[Plan, tuple[Manifest, ...]]:
     """A run up to the end of training: its candidates are `models`, committed with their true validation figures."""
     plan = plan_run(storage, layout, run_id, candidates=len(models), dataset_sha256=dataset_sha256, now=now, **config)
+    # As the step before has left it, unless the test has a report of its own.
+    report = validate(small_dataset(), dataset_sha256, accepted=None, now=now, shapes=SHAPES)
+    storage.put_if_absent(layout.run(plan.run, "validation.json"), to_json(report.model_dump(mode="json")))
     manifests = []
     for job, weights in zip(plan.jobs, models, strict=True):
         chosen = split(dataset, job.validation_images).validation

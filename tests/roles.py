@@ -36,6 +36,7 @@ OBJECTS = (
     Row("s3:GetObject", "checkpoints/champion.json", {PROMOTER, WORKER, READER}),
     Row("s3:GetObject", "decisions/99999999.json", {PROMOTER, WORKER, READER}),
     Row("s3:GetObject", f"{RUN}/plan.json", {PROMOTER, WORKER, READER}),
+    Row("s3:GetObject", f"{RUN}/validation.json", {PROMOTER, WORKER, READER}),
     Row("s3:GetObject", f"{RUN}/decision_base.json", {PROMOTER, WORKER, READER}),
     Row("s3:GetObject", f"{RUN}/report.html", {WORKER, READER}),
     Row("s3:GetObject", f"{RUN}/resume/mnist_model_19990101_000000", {TRAINER, READER}),

@@ -17,6 +17,8 @@ from mnist_tasks.layout import is_final
 from mnist_tasks.promotion.chain import Chain
 from mnist_tasks.promotion.finals import read_promotion, read_vouched
 from mnist_tasks.promotion.in_service import read_in_service
+from mnist_tasks.promotion.inputs import check_inputs
+from mnist_tasks.promotion.records import Decision
 
 CHAMPION, CHAIN = "champion", "chain"
 
@@ -88,35 +90,46 @@ def _chain(chain: Chain) -> Iterator[Step]:
 
 
 def _champion(chain: Chain) -> Iterator[Step]:
-    found: list[Manifest] = []
+    found: list[tuple[Manifest, Decision]] = []
 
     def read() -> str:
         service = read_in_service(chain)
         if service is None:
             raise NotFoundError("nothing is in service", mend="nothing was released yet")
-        found.append(service.final)
+        found.append((service.final, service.decision))
         return f"{service.champion.name}, put into service by decision {service.decision.sequence}"
 
     yield "pointer, signed decision and manifest agree", read
-    yield from _objects(chain, found[0])
+    yield from _objects(chain, *found[0])
 
 
 def _final(chain: Chain, name: str) -> Iterator[Step]:
-    found: list[Manifest] = []
+    found: list[tuple[Manifest, Decision]] = []
 
     def read() -> str:
         decision = read_promotion(chain, name)
-        found.append(read_vouched(chain, decision))
+        found.append((read_vouched(chain, decision), decision))
         return f"promoted by decision {decision.sequence} of run {decision.run}"
 
     yield "signed decision and manifest agree", read
-    yield from _objects(chain, found[0])
+    yield from _objects(chain, *found[0])
 
 
-def _objects(chain: Chain, manifest: Manifest) -> Iterator[Step]:
+def _objects(chain: Chain, manifest: Manifest, decision: Decision) -> Iterator[Step]:
     for stored in (manifest.weights, manifest.metrics):
         name = stored.key.rpartition("/")[2]
         yield f"{name} as it was signed", partial(_sha256, chain, stored.key, stored.sha256)
+    yield "plan and validation report as they were signed", partial(_inputs, chain, decision)
+
+
+def _inputs(chain: Chain, decision: Decision) -> str:
+    if decision.plan_sha256 is None:
+        return "none: a rollback rests on none"
+    try:
+        check_inputs(chain, decision)
+    except NotFoundError:
+        return "gone: they expire with the run's other records"
+    return f"SHA-256 {decision.plan_sha256} and {decision.validation_sha256}"
 
 
 def _sha256(chain: Chain, key: str, sha256: str) -> str:

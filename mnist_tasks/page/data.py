@@ -232,7 +232,7 @@ def read_digits(place: Place, slug: str) -> bytes | None:
     published = _find(_Published, place.storage, place.layout.run(slug, "report.json"))
     if published is None or published.digits is None:
         return None
-    return place.storage.get_verified(published.digits.key, published.digits.sha256)
+    return place.storage.get_verified(place.layout.plot(slug, "digits"), published.digits.sha256)
 
 
 def read_report(place: Place, slug: str) -> bytes | None:

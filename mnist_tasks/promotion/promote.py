@@ -17,13 +17,14 @@ from mnist_tasks.dataset import Dataset, load, split
 from mnist_tasks.encryption import Encryption
 from mnist_tasks.inference import Weights, predict, read_weights
 from mnist_tasks.metrics import Evaluation, evaluate
-from mnist_tasks.plan import Plan, pick_best, read_plan
+from mnist_tasks.plan import best_of
 from mnist_tasks.promotion import answers, decisions
 from mnist_tasks.promotion.answers import Answer
 from mnist_tasks.promotion.chain import Chain
 from mnist_tasks.promotion.decisions import NO_EVIDENCE, Champion, Decision, Evidence, Verdict
 from mnist_tasks.promotion.finals import keep_promotion, read_final_of
-from mnist_tasks.promotion.gates import DEFAULT_THRESHOLDS, Gate, Rule, Thresholds, absolute_gates, compare
+from mnist_tasks.promotion.gates import DEFAULT_THRESHOLDS, Gate, Thresholds, absolute_gates, compare
+from mnist_tasks.promotion.inputs import Inputs, read_inputs
 from mnist_tasks.promotion.release import update_champion
 
 
@@ -45,21 +46,18 @@ def promote(
 
     Raises:
         GateFailed: the candidate did not pass; that is recorded as a decision, and said again on every retry.
-        NotFoundError: the plan, a candidate of it, or the data set is not there.
-        IntegrityError: a checkpoint, the champion's final or the chain of decisions is damaged, or a decision is not
-            signed by anybody whom we trust.
+        NotFoundError: the plan, the report on its data set, a candidate of it, or the data set is not there.
+        IntegrityError: the data set did not pass; or a checkpoint, the champion's final or the chain of decisions is
+            damaged, or a decision is not signed by anybody whom we trust.
         ConfigurationError: the chain has no signer, or one that nobody trusts; or an answer is missing, or was not
             asked for.
         Conflict: other runs decided again and again at the same moment.
     """
     decision = decisions.find_of_run(chain, slug)
     if decision is None:
-        plan = read_plan(chain.storage, chain.layout, slug)
-        answers.check(answer, plan)
         if answer is not None:
             evidence = evidence.model_copy(update={"approved_by": answer.approved_by})
-        declined = answer.refusal(plan) if answer else None
-        decision = _decide(chain, encryption, plan, declined, now=now, thresholds=thresholds, evidence=evidence)
+        decision = _decide(chain, encryption, slug, answer, now=now, thresholds=thresholds, evidence=evidence)
     keep_promotion(chain, decision)
     update_champion(chain)
     return decisions.passed(decision)
@@ -94,16 +92,19 @@ class _Examination:
 def _decide(
     chain: Chain,
     encryption: Encryption,
-    plan: Plan,
-    declined: str | None,
+    slug: str,
+    answer: Answer | None,
     *,
     now: datetime,
     thresholds: Thresholds,
     evidence: Evidence,
 ) -> Decision:
     storage, layout = chain.storage, chain.layout
-    candidate = pick_best(storage, layout, plan.run)
-    dataset = load(storage, layout, plan.dataset_sha256)
+    inputs = read_inputs(chain, slug)
+    answers.check(answer, inputs.plan)
+    declined = answer.refusal(inputs.plan) if answer else None
+    candidate = best_of(storage, layout, inputs.plan)
+    dataset = load(storage, layout, inputs.plan.dataset_sha256)
     examination = _examine(chain, encryption, candidate, dataset, thresholds)
     final = None
     if declined is None and not examination.failures:
@@ -111,11 +112,11 @@ def _decide(
 
     def decide(champion: Champion | None) -> Verdict:
         if final is None:
-            return _refused(examination, declined)
+            return _refused(examination, inputs, declined)
         champion_right = _champion_right(chain, encryption, champion, dataset) if champion else None
-        return _promoted(examination, final, champion_right, plan.config.release_rule, thresholds)
+        return _promoted(examination, inputs, final, champion_right, thresholds)
 
-    return decisions.record(chain, plan.run, decide, now=now, evidence=evidence)
+    return decisions.record(chain, slug, decide, now=now, evidence=evidence)
 
 
 def _examine(
@@ -149,7 +150,7 @@ def _champion_right(
     return _right(weights, dataset.x_test, dataset.y_test)
 
 
-def _refused(examination: _Examination, declined: str | None) -> Verdict:
+def _refused(examination: _Examination, inputs: Inputs, declined: str | None) -> Verdict:
     candidate = examination.candidate.manifest
     return Verdict(
         kind="promotion",
@@ -162,18 +163,21 @@ def _refused(examination: _Examination, declined: str | None) -> Verdict:
         evaluation=examination.evaluation,
         reason=declined or "; ".join(examination.failures),
         dataset_sha256=candidate.job.dataset_sha256,
+        plan_sha256=inputs.plan_sha256,
+        validation_sha256=inputs.validation_sha256,
     )
 
 
 def _promoted(
     examination: _Examination,
+    inputs: Inputs,
     final: _Stored,
     champion_right: npt.NDArray[np.bool_] | None,
-    rule: Rule,
     thresholds: Thresholds,
 ) -> Verdict:
     comparison = None
     if champion_right is not None:
+        rule = inputs.plan.config.release_rule
         comparison = compare(examination.right, champion_right, rule=rule, thresholds=thresholds)
     return Verdict(
         kind="promotion",
@@ -188,4 +192,6 @@ def _promoted(
         evaluation=examination.evaluation,
         reason=comparison.sentence if comparison else "the first model that passed: there was no champion before it",
         dataset_sha256=final.manifest.job.dataset_sha256,
+        plan_sha256=inputs.plan_sha256,
+        validation_sha256=inputs.validation_sha256,
     )

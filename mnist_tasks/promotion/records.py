@@ -45,6 +45,7 @@ class Verdict(Frozen):
     there is none for that. The rest belongs to the final, or to the candidate that became none: `weights_sha256` (of
     the plaintext: the same for candidate and final), `ciphertext_sha256` and `manifest_sha256` (of the objects as they
     are stored), `evaluation` (figures on the test images).
+    `plan_sha256` and `validation_sha256` belong to the run's records as they are stored; a rollback has none.
     """
 
     kind: Literal["promotion", "rollback"]
@@ -59,6 +60,8 @@ class Verdict(Frozen):
     evaluation: Evaluation
     reason: str = Field(min_length=1)
     dataset_sha256: Sha256
+    plan_sha256: Sha256 | None = None
+    validation_sha256: Sha256 | None = None
 
     @property
     def changes_champion(self) -> bool:

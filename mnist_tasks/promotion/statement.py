@@ -14,7 +14,6 @@ and readers make it again and compare.
 
 from __future__ import annotations
 
-import json
 from typing import Any, Final, Literal
 
 from pydantic import Field
@@ -24,6 +23,7 @@ from mnist_tasks.errors import ConfigurationError, IntegrityError
 from mnist_tasks.promotion.records import Decision
 from mnist_tasks.signing import Signer, TrustedKeys, open_envelope, seal
 from mnist_tasks.storage import to_json
+from mnist_tasks.strictjson import from_json
 
 PAYLOAD_TYPE: Final = "application/vnd.in-toto+json"
 STATEMENT_TYPE: Final = "https://in-toto.io/Statement/v1"
@@ -81,6 +81,8 @@ def statement(decision: Decision, *, builder: str) -> Statement:
         "manifest.json": decision.manifest_sha256,
     }
     dependencies = {"mnist.npz": decision.dataset_sha256}
+    inputs = {"plan.json": decision.plan_sha256, "validation.json": decision.validation_sha256}
+    dependencies |= {name: sha256 for name, sha256 in inputs.items() if sha256}
     if image := decision.evidence.trainer_image:
         dependencies["trainer image"] = image.removeprefix("sha256:")
     return Statement(
@@ -119,7 +121,7 @@ def believe(body: bytes, *, keys: TrustedKeys, where: str) -> Decision:
     believed = open_envelope(body, PAYLOAD_TYPE, keys=keys, where=where)
     try:
         found = Statement.checked(_object(believed.payload), mend="")
-    except (ConfigurationError, ValueError, RecursionError) as error:
+    except (ConfigurationError, ValueError) as error:
         raise _no_decision(where, getattr(error, "problem", str(error))) from None
     decision = found.predicate.decision
     if found != statement(decision, builder=found.predicate.builder.id):
@@ -128,7 +130,7 @@ def believe(body: bytes, *, keys: TrustedKeys, where: str) -> Decision:
 
 
 def _object(payload: bytes) -> dict[str, Any]:
-    content = json.loads(payload)
+    content = from_json(payload)
     return content if isinstance(content, dict) else {"": content}
 
 

@@ -9,13 +9,14 @@ from mnist_tasks import checkpoints
 from mnist_tasks.checkpoints import Manifest
 from mnist_tasks.errors import IntegrityError
 from mnist_tasks.history import History
-from mnist_tasks.layout import Layout
+from mnist_tasks.layout import Layout, RunObject
 from mnist_tasks.metrics import Evaluation, wilson_interval
 from mnist_tasks.plan import Plan, read_plan
 from mnist_tasks.promotion import decisions
 from mnist_tasks.promotion.chain import Chain
 from mnist_tasks.promotion.decisions import Decision
 from mnist_tasks.promotion.finals import read_vouched
+from mnist_tasks.promotion.inputs import check_inputs
 from mnist_tasks.storage import parse
 from mnist_tasks.validation import ValidationReport
 
@@ -83,7 +84,7 @@ class ReportData:
         ahead = comparison.challenger_only_right - comparison.champion_only_right
         return self.evaluation.accuracy - ahead / self.evaluation.images
 
-    def key(self, name: str) -> str:
+    def key(self, name: RunObject) -> str:
         """The key of an object that belongs to the run."""
         return self.layout.run(self.plan.run, name)
 
@@ -104,6 +105,7 @@ def collect(chain: Chain, slug: str) -> ReportData:
     decision = decisions.read_of_run(chain, slug)
     manifests = tuple(checkpoints.read(storage, layout, job.candidate) for job in plan.jobs)
     validation = storage.get(layout.run(slug, "validation.json"))
+    check_inputs(chain, decision)
     return ReportData(
         bucket=storage.bucket,
         layout=layout,

@@ -7,12 +7,13 @@ other systems: the HTML is escaped, and neither part lets a control character th
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 from urllib.parse import quote
 
 from pydantic import Field
 
 from mnist_tasks.config import Frozen
+from mnist_tasks.errors import ConfigurationError
 from mnist_tasks.notify import Mail, one_line
 from mnist_tasks.promotion.records import Decision
 from mnist_tasks.report import words
@@ -47,6 +48,14 @@ class FailedStep(Frozen):
     mend: str = ""
     log_tail: tuple[str, ...] = ()
     map_index: int = -1
+
+    @classmethod
+    def found(cls, value: object) -> Self | None:
+        """The one in an XCom; None if what is there is none, since others may write XComs, too."""
+        try:
+            return cls.checked(value, mend="") if isinstance(value, dict) else None
+        except ConfigurationError:
+            return None
 
     @property
     def summary(self) -> str:

@@ -5,6 +5,11 @@ The mail takes its plots from S3, where the report's step has put them: so matpl
 
 from __future__ import annotations
 
+from functools import partial
+from typing import Annotated
+
+from pydantic import StringConstraints
+
 from mnist_tasks import attempts
 from mnist_tasks.checkpoints import StoredObject
 from mnist_tasks.config import Frozen
@@ -23,7 +28,7 @@ from mnist_tasks.storage import Storage, parse, sha256_of, to_json
 class _Published(Frozen, extra="ignore"):
     """The part of `report.json` that the mail reads."""
 
-    plots: dict[str, StoredObject]
+    plots: dict[Annotated[str, StringConstraints(pattern=r"^[a-z]+$")], StoredObject]
 
 
 def publish(chain: Chain, slug: str, prices: Prices) -> dict[str, str]:
@@ -41,12 +46,13 @@ def publish(chain: Chain, slug: str, prices: Prices) -> dict[str, str]:
     cost = cost_of(attempts.read_all(storage, chain.layout, slug), prices, data.decision.created)
     images = load(storage, chain.layout, data.plan.dataset_sha256).x_test
     figures = draw(data, images)
-    plots = {name: _put_png(storage, data.key(f"plots/{name}.png"), to_png(figure)) for name, figure in figures.items()}
+    plot = partial(data.layout.plot, slug)
+    plots = {name: _put_png(storage, plot(name), to_png(figure)) for name, figure in figures.items()}
     keys = {"html": data.key("report.html"), "json": data.key("report.json")}
     storage.put(keys["html"], render_html(data, figures, cost).encode(), content_type="text/html; charset=utf-8")
     worst = [mistake.index for mistake in data.evaluation.worst]
     # For the page in Airflow's UI, which must not read 20 MB to show sixteen digits.
-    digits = _put_png(storage, data.key("plots/digits.png"), digits_png(images[worst])) if worst else None
+    digits = _put_png(storage, plot("digits"), digits_png(images[worst])) if worst else None
     storage.put(keys["json"], to_json(to_dict(data, plots, digits, cost)))
     return keys
 
@@ -65,7 +71,9 @@ def compose_mail(chain: Chain, slug: str, *, airflow_url: str = "", earlier_fail
     """
     storage, data = chain.storage, collect(chain, slug)
     published = parse(_Published, storage, storage.get(data.key("report.json")))
-    images = {name: storage.get_verified(plot.key, plot.sha256) for name, plot in published.plots.items()}
+    # By their own keys, whatever the report says: its pictures are those of this run.
+    plot = partial(chain.layout.plot, slug)
+    images = {name: storage.get_verified(plot(name), stored.sha256) for name, stored in published.plots.items()}
     return render_report_mail(data, images, airflow_url=airflow_url, earlier_failure=earlier_failure)
 
 

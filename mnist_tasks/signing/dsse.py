@@ -20,6 +20,7 @@ from mnist_tasks.config import Frozen
 from mnist_tasks.errors import ConfigurationError, SignatureRefused
 from mnist_tasks.signing.keys import TrustedKeys
 from mnist_tasks.signing.kms import Signer
+from mnist_tasks.strictjson import from_json
 
 _URL_SAFE = str.maketrans("-_", "+/")
 
@@ -123,8 +124,8 @@ def open_envelope(body: bytes, payload_type: str, *, keys: TrustedKeys, where: s
 
 def _parsed(body: bytes, where: str) -> Envelope:
     try:
-        content = json.loads(body)
-    except (ValueError, RecursionError) as error:
+        content = from_json(body)
+    except ValueError as error:
         raise _refused(where, f"is not JSON ({error!s:.80}); it starts with {body[:40]!r}") from None
     try:
         return Envelope.checked(content if isinstance(content, dict) else {"": content}, mend="")

@@ -47,9 +47,18 @@ def _passed_before(storage: Storage, layout: Layout, slug: str, dataset_sha256: 
 
 
 def _examine(storage: Storage, layout: Layout, dataset_sha256: str, now: datetime) -> ValidationReport:
-    stored = storage.find(layout.accepted_dataset)
-    accepted = parse(Accepted, storage, stored) if stored else None
+    accepted = find_accepted(storage, layout)
     return validate(load(storage, layout, dataset_sha256), dataset_sha256, accepted=accepted, now=now)
+
+
+def find_accepted(storage: Storage, layout: Layout) -> Accepted | None:
+    """The data set that passed last; None where there is none.
+
+    Raises:
+        IntegrityError: what is stored there is no such record.
+    """
+    stored = storage.find(layout.accepted_dataset)
+    return parse(Accepted, storage, stored) if stored else None
 
 
 def _accept(storage: Storage, layout: Layout, slug: str, report: ValidationReport) -> None:

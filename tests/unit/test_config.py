@@ -32,6 +32,15 @@ def test_a_bad_setting_is_named_with_what_came():
     assert "MNIST_..." in caught.value.mend
 
 
+def test_an_address_that_may_hold_a_secret_is_neither_printed_nor_told_in_an_error():
+    settings = Settings.from_environment({"MNIST_DATASET_URL": "https://user:hidden-word@example.com/mnist.npz"})
+    assert "hidden-word" not in repr(settings) + str(settings)
+
+    with pytest.raises(ConfigurationError, match=r"dataset_url: .*may hold a secret") as caught:
+        Settings.from_environment({"MNIST_DATASET_URL": "ftp://user:hidden-word@example.com/mnist.npz"})
+    assert "hidden-word" not in str(caught.value)
+
+
 def test_tasks_get_a_network_only_where_subnets_are_set():
     assert Settings.from_environment({}).network_configuration() is None
     assert Settings.from_environment({"MNIST_SUBNETS": "s", "MNIST_SECURITY_GROUPS": "g"}).network_configuration() == {

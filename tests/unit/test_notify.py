@@ -84,6 +84,14 @@ def test_a_line_break_in_the_subject_starts_no_header() -> None:
     assert message["Subject"] == "failed at x Bcc: thief@example.org body"
 
 
+@pytest.mark.parametrize("word", ["=?utf-8?q?a=0D=0ABcc:_thief@example.org?=", "=?utf-8?b?YQ0KQmNjOiBi?=", "=?=?x"])
+def test_a_line_break_in_an_encoded_word_starts_no_header(word: str) -> None:
+    arrived = received(Mail(f"failed: {word}", "t", "h"))
+
+    assert arrived["Bcc"] is None
+    assert arrived["Subject"] == f"failed: {word.replace('=?', '= ?')}"
+
+
 def test_a_line_break_in_the_message_id_starts_no_header() -> None:
     message = received(message_id="<a\r\nBcc: thief@example.org\r\n@example.com>")
 

@@ -79,7 +79,24 @@ import json
 from types import SimpleNamespace
 from mnist_wiring import earlier_failure
 
-answers = [["MNIST: failed at validate"], [None], []]
+answers = [["MNIST: failed at validate"], [None], [], [{"not": "a subject"}], [7]]
 print(json.dumps([earlier_failure(SimpleNamespace(xcom_pull=lambda a=a, **_: a)) for a in answers]))
 """
-    assert in_wiring(tmp_path, code) == ["MNIST: failed at validate", "", ""]
+    assert in_wiring(tmp_path, code) == ["MNIST: failed at validate", "", "", "", ""]
+
+
+def test_a_cause_that_somebody_else_has_written_into_xcom_is_no_cause_and_the_mail_goes_out(tmp_path: Path) -> None:
+    code = """
+import json
+from types import SimpleNamespace
+from mnist_wiring import failed_steps
+
+left = [None, 7, "x", [], {}, {"step": "promote"}, {"step": ["promote"], "map_index": -1}, {"step": "promote", "x": 1}]
+pulls = [SimpleNamespace(xcom_pull=lambda one=one, **_: [one]) for one in left]
+failed = [{"task_id": "promote", "map_index": -1}]
+print(json.dumps([step.problem for pull in pulls for step in failed_steps(pull, failed)]))
+"""
+    problems = in_wiring(tmp_path, code)
+
+    assert problems.pop(5) == ""  # the one that is a cause, and says nothing
+    assert set(problems) == {"the step ended without a word: its worker was lost or killed"}

@@ -9,7 +9,7 @@ import pytest
 
 from mnist_tasks.inference import read_weights
 from mnist_tasks.storage import sha256_of
-from tests.deployment import FIRST_FINAL, LAYOUT, Deployment
+from tests.deployment import FIRST_FINAL, LAYOUT, SLUGS, Deployment
 from tests.faults import contents
 from tests.signatures import SoftwareSigner
 
@@ -26,7 +26,7 @@ def downloaded(nights: Deployment, tmp_path_factory: pytest.TempPathFactory) -> 
     return folder
 
 
-@pytest.mark.parametrize(("subject", "checks"), [("champion", 3), ("chain", 1), (FIRST_FINAL, 3)])
+@pytest.mark.parametrize(("subject", "checks"), [("champion", 4), ("chain", 1), (FIRST_FINAL, 4)])
 def test_all_that_was_decided_is_verified_in_s3_and_offline(
     nights: Deployment, downloaded: Path, subject: str, checks: int
 ) -> None:
@@ -55,6 +55,8 @@ def test_what_was_checked_is_told_a_line_each(nights: Deployment) -> None:
         ("chain", LAYOUT.decision(3)),
         (FIRST_FINAL, LAYOUT.final_decision(FIRST_FINAL)),
         (FIRST_FINAL, LAYOUT.manifest(FIRST_FINAL)),
+        (FIRST_FINAL, LAYOUT.run(SLUGS["first"], "plan.json")),
+        (FIRST_FINAL, LAYOUT.run(SLUGS["first"], "validation.json")),
     ],
 )
 def test_whatever_was_changed_in_a_download_is_found_and_named(

@@ -1,201 +1,271 @@
-"""Each object that a decision rests on x each manipulation: the next reader finds it, or nothing comes of it.
+"""Each kind of stored object x each manipulation: the next reader finds it, or nothing comes of it.
 
-What encryption protects (keys, contexts, resume states) has a matrix of its own; here is what hashes and signatures
-protect. `harmless` means that the reader's answer is the same, by design: `head.json` is a hint,
-and `champion.json` behind or gone leaves the newest signed record in charge.
+What is neither is by design protected by no hash and no signature; docs/security.md has a table of those, with what can
+come of it. What ciphertexts are protected by besides has a matrix of its own (`test_encryption.py`).
 """
 
 from __future__ import annotations
 
 import json
+import re
+import uuid
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from pathlib import Path
+from typing import Any, get_args
 
 import pytest
 
-from mnist_tasks import checkpoints
+from mnist_tasks import layout
 from mnist_tasks.cli.verify import verify
-from mnist_tasks.dataset import REBUILT_FILE, load
+from mnist_tasks.dataset import Dataset
+from mnist_tasks.encryption import Encryption
 from mnist_tasks.errors import DataError, IntegrityError, NotFoundError, SignatureRefused
+from mnist_tasks.layout import Layout
 from mnist_tasks.promotion.chain import Chain
-from mnist_tasks.promotion.in_service import read_in_service
 from mnist_tasks.promotion.statement import believe
 from mnist_tasks.storage import Storage, to_json
-from tests.deployment import FIRST_FINAL, LAYOUT, SLUGS, Deployment
+from tests.deployment import FIRST_FINAL, LAYOUT, SLUGS, decide_nights
 from tests.signatures import SoftwareSigner, decision_in, payload
+from tests.tampering import KINDS, Kind, World, furnish, read_final_whole, read_resume
 
+ROOT = Path(__file__).resolve().parents[3]
 STRANGER = SoftwareSigner()
 FOUND = (IntegrityError, NotFoundError, DataError)
 
 
-def other_final(chain: Chain) -> str:
-    """The second one, which is as valid."""
-    return str(chain.read(4).decision.final)
+@pytest.fixture(scope="module")
+def world(
+    aws: Callable[[str], Any],
+    chain_of: Callable[[Storage], Chain],
+    encryption: Encryption,
+    mnist: Dataset,
+    mnist_file: bytes,
+) -> World:
+    storage = Storage(aws("s3"), f"test-{uuid.uuid4().hex}")
+    storage.client.create_bucket(Bucket=storage.bucket)
+    made = World(chain_of(storage), encryption)
+    decide_nights(made.chain, encryption, mnist, mnist_file)
+    furnish(made)
+    return made
 
 
-def read_final_whole(chain: Chain) -> Any:
-    verified = verify(chain, FIRST_FINAL)
-    if error := verified.checks[-1].error:
-        raise error
-    return verified
+Manipulation = Callable[[World, Kind, bytes], bytes | None]
 
 
-def read_data_set(chain: Chain) -> Any:
-    return load(chain.storage, LAYOUT, REBUILT_FILE.sha256).x_test.sum()
-
-
-def read_rejected_candidate(chain: Chain) -> Any:
-    """What the signed rejection is about."""
-    decision = chain.read(3).decision
-    manifest = checkpoints.read_known(chain.storage, LAYOUT, decision.candidate or "", decision.manifest_sha256)
-    return checkpoints.load_history(chain.storage, manifest)
-
-
-def read_service(chain: Chain) -> Any:
-    service = read_in_service(chain)
-    return service and service.champion
-
-
-Keys = Callable[[Chain], tuple[str, str]]
-# For each kind: its key and that of another valid one of its kind, and who reads it next.
-KINDS: dict[str, tuple[Keys, Callable[[Chain], Any]]] = {
-    "final weights": (lambda c: (LAYOUT.weights(FIRST_FINAL), LAYOUT.weights(other_final(c))), read_final_whole),
-    "final metrics": (lambda c: (LAYOUT.metrics(FIRST_FINAL), LAYOUT.metrics(other_final(c))), read_final_whole),
-    "final manifest": (lambda c: (LAYOUT.manifest(FIRST_FINAL), LAYOUT.manifest(other_final(c))), read_final_whole),
-    "final decision": (
-        lambda c: (LAYOUT.final_decision(FIRST_FINAL), LAYOUT.final_decision(other_final(c))),
-        read_final_whole,
-    ),
-    "rejected candidate's manifest": (
-        lambda c: (LAYOUT.manifest(c.read(3).decision.candidate or ""), LAYOUT.manifest(FIRST_FINAL)),
-        read_rejected_candidate,
-    ),
-    "rejected candidate's metrics": (
-        lambda c: (LAYOUT.metrics(c.read(3).decision.candidate or ""), LAYOUT.metrics(other_final(c))),
-        read_rejected_candidate,
-    ),
-    "first record": (lambda c: (LAYOUT.decision(1), LAYOUT.decision(2)), Chain.verify),
-    "record in the middle": (lambda c: (LAYOUT.decision(3), LAYOUT.decision(2)), Chain.verify),
-    "newest record": (lambda c: (LAYOUT.decision(5), LAYOUT.decision(4)), Chain.verify),
-    "champion's record": (lambda c: (LAYOUT.decision(5), LAYOUT.decision(1)), read_service),
-    "champion.json": (lambda c: (LAYOUT.champion, LAYOUT.run(SLUGS["kept"], "plan.json")), read_service),
-    "head.json": (lambda c: (LAYOUT.decisions_head, LAYOUT.champion), read_service),
-    "data set": (lambda c: (LAYOUT.dataset(REBUILT_FILE.sha256), LAYOUT.champion), read_data_set),
-}
-
-
-def flip(body: bytes, _: bytes) -> bytes:
+def flip(_: World, __: Kind, body: bytes) -> bytes:
     middle = len(body) // 2
     return body[:middle] + bytes([body[middle] ^ 1]) + body[middle + 1 :]
 
 
-def sign_anew(body: bytes, _: bytes) -> bytes:
+def older(world: World, kind: Kind, _: bytes) -> bytes:
+    assert kind.older
+    return kind.older(world)
+
+
+def change(_: World, kind: Kind, body: bytes) -> bytes:
+    content = json.loads(body)
+    if kind.change:
+        name, value = kind.change
+        return to_json(content | {name: value})
+    signed = json.loads(payload(body))
+    signed["predicate"]["decision"]["reason"] = "because I say so"
+    return to_json(content | {"payload": encoded(to_json(signed))})
+
+
+def encoded(body: bytes) -> str:
+    envelope: dict[str, str] = json.loads(STRANGER.seal(body))
+    return envelope["payload"]
+
+
+def unknown_field(_: World, __: Kind, body: bytes) -> bytes:
+    return to_json(json.loads(body) | {"nobody knows": "this field"})
+
+
+def duplicate_key(_: World, __: Kind, body: bytes) -> bytes:
+    """The first name once more: the reader who takes the last of two sees no difference."""
+    name, value = next(iter(json.loads(body).items()))
+    doubled = b"{" + json.dumps(name).encode() + b": " + json.dumps(value).encode() + b"," + body.lstrip()[1:]
+    assert json.loads(doubled) == json.loads(body)
+    return doubled
+
+
+def sign_anew(_: World, __: Kind, body: bytes) -> bytes:
     return STRANGER.seal(payload(body))
 
 
-def unsign(body: bytes, _: bytes) -> bytes:
+def unsign(_: World, __: Kind, body: bytes) -> bytes:
     """As records looked before they were signed."""
     return to_json(decision_in(body))
 
 
-def without_signatures(body: bytes, _: bytes) -> bytes:
+def without_signatures(_: World, __: Kind, body: bytes) -> bytes:
     return to_json(json.loads(body) | {"signatures": []})
 
 
-Manipulation = Callable[[bytes, bytes], bytes | None]
-ANY: dict[str, Manipulation] = {
+OF_ANY: dict[str, Manipulation] = {
     "a flipped bit": flip,
-    "cut off": lambda body, _: body[: len(body) // 2],
-    "empty": lambda *_: b"",
-    "another valid one": lambda _, other: other,
+    "cut off": lambda _, __, body: body[: len(body) // 2],
+    "emptied": lambda *_: b"",
     "deleted": lambda *_: None,
+    "another valid one": lambda world, kind, _: kind.other(world),
+}
+OF_VERSIONED: dict[str, Manipulation] = {"an older version": older}
+OF_JSON: dict[str, Manipulation] = {
+    "a changed value": change,
+    "an unknown field": unknown_field,
+    "a duplicate key": duplicate_key,
+    "no JSON": lambda *_: b"no JSON",
 }
 OF_SIGNED: dict[str, Manipulation] = {
     "signed by another key": sign_anew,
     "unsigned": unsign,
     "signatures left out": without_signatures,
 }
-SIGNED = {"final decision", "first record", "record in the middle", "newest record", "champion's record"}
+MANIPULATIONS = OF_ANY | OF_VERSIONED | OF_JSON | OF_SIGNED
+
+
+def manipulations_of(kind: Kind) -> dict[str, Manipulation]:
+    versioned = OF_VERSIONED if kind.older else {}
+    return OF_ANY | versioned | (OF_JSON if kind.is_json else {}) | (OF_SIGNED if kind.signed else {})
+
+
+CASES = [(name, what) for name, kind in KINDS.items() for what in manipulations_of(kind)]
+
+# The reader's answer is the same.
 HARMLESS = {
-    ("champion.json", "deleted"),
-    *(("head.json", what) for what in ANY if what != "a flipped bit"),
+    # Behind or gone, the newest signed record says who is in service.
+    *(("champion.json", what) for what in ("deleted", "an older version")),
+    # A hint: what cannot be read, or is behind, costs a longer walk.
+    *(("head.json", what) for what in MANIPULATIONS if what not in {"a flipped bit", "a changed value"}),
+    # The mail reads nothing of it but which pictures there are, and their hashes.
+    *(("report.json", what) for what in ("a changed value", "an unknown field")),
+    # That it is there is all that anybody asks.
+    *(("mail.json", what) for what in MANIPULATIONS if what != "deleted"),
 }
-# What is left of it is a hint that cannot be read, or one at another record than the one in its place.
-EITHER = {("head.json", "a flipped bit")}
-CASES = [
-    *((kind, what) for kind in KINDS for what in ANY),
-    *((kind, what) for kind in sorted(SIGNED) for what in OF_SIGNED),
-]
+# The reader believes it, and what it answers is another thing: nothing but roles protects these. For each kind that
+# docs/security.md lists, the manipulations that are not found.
+BELIEVED: dict[str, set[str]] = {
+    "accepted.json": {"deleted", "another valid one", "an older version", "a changed value"},
+    "candidate's manifest": {"a changed value"},
+    "plan.json before the decision": {"deleted", "a changed value"},
+    "validation.json before the decision": {"another valid one", "an older version", "a changed value"},
+    "decision_base.json": {"deleted", "another valid one"},
+    "report.html": {*OF_ANY, *OF_VERSIONED},
+    "mail.json": {"deleted"},
+    "claim of a name": {"deleted", "another valid one", "a changed value"},
+    "resume state": {*OF_ANY, *OF_VERSIONED},
+    "progress": {"deleted", "another valid one", "an older version", "a changed value"},
+    "attempts": {"deleted", "another valid one", "an older version", "a changed value"},
+}
+# A bit in the middle of JSON without a hash: it is no JSON any more, or another value, or one that nobody asks for.
+EITHER = {
+    (kind, "a flipped bit")
+    for kind in (*BELIEVED, "head.json", "report.json")
+    if kind not in {"report.html", "resume state"}
+}
 
 
-@pytest.fixture
-def chain(nights: Deployment, chain_of: Callable[[Storage], Chain]) -> Chain:
-    return chain_of(nights.storage)
-
-
-@pytest.mark.parametrize(("kind", "what"), CASES)
-def test_the_next_reader_finds_it_or_nothing_comes_of_it(chain: Chain, kind: str, what: str) -> None:
-    keys, read = KINDS[kind]
-    key, other = keys(chain)
-    storage, before = chain.storage, read(chain)
-    original = storage.get(key).body
-    changed = {**ANY, **OF_SIGNED}[what](original, storage.get(other).body)
+@pytest.mark.parametrize(("name", "what"), CASES)
+def test_each_manipulation_is_found_or_harmless_or_written_down(world: World, name: str, what: str) -> None:
+    kind = KINDS[name]
+    key, before = kind.key(world), kind.read(world)
+    original = world.body(key)
+    changed = MANIPULATIONS[what](world, kind, original)
+    assert changed != original
     if changed is None:
-        storage.delete(key)
+        world.storage.delete(key)
     else:
-        storage.put(key, changed)
+        world.storage.put(key, changed)
     try:
-        if (kind, what) in HARMLESS:
-            assert read(chain) == before
-        elif (kind, what) in EITHER:
-            with suppress(IntegrityError):
-                assert read(chain) == before
+        check(world, name, what, before)
+    finally:
+        world.storage.put(key, original)
+
+
+def check(world: World, name: str, what: str, before: Any) -> None:
+    read = KINDS[name].read
+    if (name, what) in HARMLESS:
+        assert read(world) == before
+    elif (name, what) in EITHER:
+        with suppress(*FOUND):
+            read(world)
+    elif what in BELIEVED.get(name, ()):
+        assert read(world) != before
+    else:
+        expected = SignatureRefused if what in OF_SIGNED else FOUND
+        with pytest.raises(expected) as found:
+            read(world)
+        assert found.value.mend
+
+
+def test_the_matrix_covers_every_kind_of_object_that_the_layout_can_name() -> None:
+    """A new rule, or a new object of a run, fails here until it stands in the table."""
+    prefixes = {"runs", "claims", "attempts"}
+    rules = {name for name in vars(Layout) if not name.startswith("_")} - {"checkpoints", "run"} - prefixes
+    assert {kind.rule for kind in KINDS.values()} == rules | set(get_args(layout.RunObject))
+
+
+def test_every_object_that_is_left_in_a_bucket_is_of_a_kind_of_the_matrix(world: World) -> None:
+    """Whatever writes past the layout shows here."""
+    known = {shape(kind.key(world)) for kind in KINDS.values()}
+    assert {shape(key) for key in world.storage.keys("")} <= known
+
+
+def shape(key: str) -> str:
+    """What is the same in the keys of all objects of a kind."""
+    key = re.sub(r"mnist_model_\d{8}_\d{6}", "NAME", key)
+    key = re.sub(r"^runs/(?!names/)[^/]+", "runs/RUN", key)
+    key = re.sub(r"plots/[a-z]+", "plots/PLOT", key)
+    key = re.sub(r"attempts/[^/]+/\d+", "attempts/JOB/1", key)
+    return re.sub(r"[0-9a-f]{64}|(?<=decisions/)\d{8}", "ID", key)
+
+
+def test_the_document_has_a_row_for_each_object_that_nothing_protects_and_for_no_other() -> None:
+    text = (ROOT / "docs" / "security.md").read_text()
+    table = text.partition("## What neither a hash nor a signature protects\n")[2].partition("\n## ")[0]
+    rows = [line.split("|")[1].strip() for line in table.splitlines() if line.startswith("| ")]
+    assert rows[0] == "object"
+    assert set(rows[1:]) == set(BELIEVED)
+
+
+def test_a_resume_state_that_was_tampered_with_means_that_training_starts_anew(world: World) -> None:
+    """An older one means an earlier epoch of the same job, from which training ends in the same bits."""
+    kind = KINDS["resume state"]
+    key, original = kind.key(world), world.body(kind.key(world))
+    answers = {}
+    for what in manipulations_of(kind):
+        changed = MANIPULATIONS[what](world, kind, original)
+        if changed is None:
+            world.storage.delete(key)
         else:
-            expected = SignatureRefused if what in OF_SIGNED else FOUND
-            with pytest.raises(expected) as found:
-                read(chain)
-            assert found.value.mend
-    finally:
-        storage.put(key, original)
+            world.storage.put(key, changed)
+        answers[what] = read_resume(world)
+    world.storage.put(key, original)
+    assert answers == dict.fromkeys(OF_ANY) | {"an older version": 1}
 
 
-@pytest.mark.parametrize("kind", ["champion.json", "head.json"])
-def test_an_older_version_put_back_changes_nothing(chain: Chain, kind: str) -> None:
-    """Both are written over again and again; everything else has one version."""
-    key, older = {
-        "champion.json": (LAYOUT.champion, to_json(chain.read(1).decision.champion.model_dump(mode="json"))),  # type: ignore[union-attr]
-        "head.json": (
-            LAYOUT.decisions_head,
-            to_json(chain.read_link(chain.read(1).head).head.model_dump(mode="json")),  # type: ignore[union-attr]
-        ),
-    }[kind]
-    before, original = read_service(chain), chain.storage.get(key).body
-    chain.storage.put(key, older)
-    try:
-        assert read_service(chain) == before
-    finally:
-        chain.storage.put(key, original)
-
-
-def test_a_pointer_to_a_champion_that_never_was_is_found(chain: Chain) -> None:
-    original = chain.storage.get(LAYOUT.champion).body
-    chain.storage.put(LAYOUT.champion, to_json(json.loads(original) | {"accuracy": 0.9999}))
-    try:
-        with pytest.raises(IntegrityError, match="no signed decision does"):
-            read_in_service(chain)
-    finally:
-        chain.storage.put(LAYOUT.champion, original)
-
-
-def test_a_final_that_nobody_has_promoted_is_refused_however_well_its_parts_fit(chain: Chain) -> None:
+def test_a_final_that_nobody_has_promoted_is_refused_however_well_its_parts_fit(world: World) -> None:
     """Whoever may write objects and use the key of finals, and cannot sign."""
-    storage, key = chain.storage, LAYOUT.final_decision(FIRST_FINAL)
+    storage, key = world.storage, LAYOUT.final_decision(FIRST_FINAL)
     original = storage.get(key).body
-    forged = believe(original, keys=chain.keys, where=key).model_copy(update={"reason": "believe me"})
+    forged = believe(original, keys=world.chain.keys, where=key).model_copy(update={"reason": "believe me"})
     storage.put(key, STRANGER.decision(forged))
     try:
         with pytest.raises(SignatureRefused, match="no valid signature"):
-            read_final_whole(chain)
+            read_final_whole(world)
     finally:
         storage.put(key, original)
+
+
+@pytest.mark.parametrize("name", ["plan.json", "validation.json"])
+def test_a_final_stays_valid_when_its_runs_records_have_expired(world: World, name: Any) -> None:
+    key = LAYOUT.run(SLUGS["first"], name)
+    original = world.body(key)
+    world.storage.delete(key)
+    try:
+        verified = verify(world.chain, FIRST_FINAL)
+        assert verified.status == 0
+        assert verified.checks[-1].said.startswith("gone")
+    finally:
+        world.storage.put(key, original)
