@@ -1,9 +1,10 @@
-"""The nightly pipeline: download, validate, train on ECS, pick the best, promote on ECS, report.
+"""The nightly pipeline: download, validate, train on ECS, pick the best, ask (if wanted), promote on ECS, report.
 
 - **Promoted** means that the best candidate passed the gates and has its `_final`.
 - **Released** means that this `_final` is now the champion: it was significantly better on the same test images.
 - A step that fails for good fails the run, and its mail names the cause and the cure. Clear the run to go on from
   there: every step finishes what it has begun and doubles nothing.
+- A run with `approval_hours` waits for a person before it promotes anything: *Required Actions* in Airflow's UI.
 - To repeat a night, trigger the DAG with the seed that its report names.
 
 Wiring only: what a step does stands in `mnist_tasks`, what differs between a laptop, docker-compose and AWS in the
@@ -35,6 +36,7 @@ from mnist_wiring import (
     training,
 )
 
+from mnist_approval import AskOperator, answer_of
 from mnist_ecs import EcsWorkOperator
 from mnist_tasks.config import RunConfig
 
@@ -48,7 +50,8 @@ with DAG(
     schedule=CronTriggerTimetable(SETTINGS.schedule, timezone="UTC", run_immediately=timedelta(0)),
     catchup=False,
     max_active_runs=1,
-    dagrun_timeout=timedelta(hours=6),
+    # Six hours of work, and as long as a run may wait for a person.
+    dagrun_timeout=timedelta(hours=30),
     default_args=DEFAULT_ARGS,
     params=form(RunConfig),
     tags=["mnist", "training"],
@@ -92,7 +95,7 @@ with DAG(
     train = EcsWorkOperator.partial(
         task_id="train",
         map_index_template="{{ task.job['candidate'] }}",
-        **on_ecs(SETTINGS.task_definition, SETTINGS.container_name),
+        **on_ecs(SETTINGS.task_definition, SETTINGS.container_name, SETTINGS.log_stream_prefix),
         capacity=SETTINGS.capacity,
         work=training,
         do_xcom_push=False,
@@ -106,12 +109,17 @@ with DAG(
 
         return plan.pick_best(storage(), LAYOUT, slug_of(dag_run)).name
 
+    # Off by default: skipped at once, unless the run says how many hours it waits for a person's answer.
+    approve = AskOperator(task_id="approve")
+
     # A container with a role of its own recomputes the best candidate's figures, writes its `_final`, and releases it
     # if it is better. Airflow's workers read no weights and write no final.
     promote = EcsWorkOperator(
         task_id="promote",
         **ON_PROMOTER,
-        work=lambda context: promotion(context["dag_run"], action="promote"),
+        work=lambda context: promotion(context["dag_run"], action="promote", **answer_of(context)),
+        # Where nobody was asked. Where somebody was, the promoter itself insists on the answer.
+        trigger_rule=TriggerRule.NONE_FAILED,
         outlets=[RELEASED],
         post_execute=announce,
     )
@@ -146,5 +154,5 @@ with DAG(
     planned = plan(validated)
     trained = train.expand(job=planned)
     best, reported = pick_best(), report()
-    chain(trained, best, promote, reported, email_report())
-    [downloaded, validated, planned, trained, best, promote, reported] >> email_failure()
+    chain(trained, best, approve, promote, reported, email_report())
+    [downloaded, validated, planned, trained, best, approve, promote, reported] >> email_failure()

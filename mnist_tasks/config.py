@@ -44,6 +44,13 @@ Reason = Annotated[
     StringConstraints(pattern=r"^[^\x00-\x1f\x7f]+$", min_length=10, max_length=500),
     AfterValidator(_check_printable),
 ]
+# A name as Airflow's login states it.
+Person = Annotated[
+    str,
+    StringConstraints(pattern=r"^[^\x00-\x1f\x7f]+$", min_length=1, max_length=250),
+    AfterValidator(_check_printable),
+]
+Reply = Literal["approved", "rejected", "unanswered"]
 BucketName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")]
 
 ENVIRONMENT_PREFIX = "MNIST_"
@@ -117,8 +124,9 @@ class Settings(Frozen):
         "mnist-promoter", min_length=1, description="ECS task definition of the promoter"
     )
     promoter_container_name: str = Field("promoter", min_length=1, description="container in that task definition")
-    log_group: str = Field("/mnist/trainer", min_length=1, description="CloudWatch log group of the containers")
-    log_stream_prefix: str = Field("trainer", min_length=1, description="stream prefix in that log group")
+    log_group: str = Field("/mnist/containers", min_length=1, description="CloudWatch log group of the containers")
+    log_stream_prefix: str = Field("trainer", min_length=1, description="stream prefix of the trainer there")
+    promoter_log_stream_prefix: str = Field("promoter", min_length=1, description="the same of the promoter")
     subnets: tuple[str, ...] = Field((), description="subnets of the tasks (AWS only)")
     security_groups: tuple[str, ...] = Field((), description="security groups of the tasks (AWS only)")
     assign_public_ip: Literal["ENABLED", "DISABLED"] = Field("DISABLED", description="public address of the tasks")
@@ -220,6 +228,13 @@ class RunConfig(_Parameters):
         description="better: only a significantly better model replaces the champion. not_worse: a justified change "
         "of data or code may replace it if it is at most half a percentage point worse.",
     )
+    approval_hours: float | None = Field(
+        None,
+        gt=0,
+        le=24,
+        description="Empty: nobody is asked. Otherwise a person has to approve the best candidate in Airflow before it "
+        "is promoted; without an answer in so many hours nothing is.",
+    )
     recipients: tuple[EmailAddress, ...] = Field(
         (), max_length=20, description="Who gets the report; empty: the deployment's recipients."
     )
@@ -298,6 +313,16 @@ class PromotionJob(Frozen):
     run: S3KeyPart
     to: FinalName | None = None
     reason: Reason | None = None
+    answer: Reply | None = None
+    answered_by: Person | None = None
+
+    @model_validator(mode="after")
+    def _an_answer_is_somebodys(self) -> Self:
+        if self.answer is not None and self.action != "promote":
+            raise ValueError(f"{self.action} takes no answer")
+        if (self.answered_by is not None) is not (self.answer in {"approved", "rejected"}):
+            raise ValueError(f"answer {self.answer} by {self.answered_by}")
+        return self
 
     @model_validator(mode="after")
     def _a_rollback_has_a_target_and_a_reason(self) -> Self:

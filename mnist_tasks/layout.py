@@ -37,7 +37,16 @@ _CANDIDATE = re.compile(r"mnist_model_\d{8}_\d{6}")
 _FINAL_SUFFIX = "_final"
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 # The objects of a run that there is one of.
-RunObject = Literal["plan.json", "validation.json", "decision_base.json", "report.html", "report.json", "mail.json"]
+RunObject = Literal[
+    "plan.json",
+    "validation.json",
+    "answer.json",
+    "decision_base.json",
+    "report.html",
+    "report.json",
+    "mail-approval.json",
+    "mail.json",
+]
 
 
 def candidate_name(moment: datetime) -> str:

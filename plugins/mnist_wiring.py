@@ -76,7 +76,7 @@ def training(context: Any) -> Work:
     return work.training(storage(), LAYOUT, job)
 
 
-def promotion(dag_run: Any, **wish: str) -> Work:
+def promotion(dag_run: Any, **wish: str | None) -> Work:
     """What the promoter is asked to do for this run; `wish` is the action and what it needs."""
     from mnist_tasks import work
 
@@ -85,7 +85,7 @@ def promotion(dag_run: Any, **wish: str) -> Work:
     return work.promotion(chain_of_decisions(), job)
 
 
-def on_ecs(task_definition: str, container: str) -> dict[str, Any]:
+def on_ecs(task_definition: str, container: str, log_stream_prefix: str) -> dict[str, Any]:
     """What every step that runs a container tells its operator."""
     return {
         "cluster": SETTINGS.cluster,
@@ -93,7 +93,7 @@ def on_ecs(task_definition: str, container: str) -> dict[str, Any]:
         "network_configuration": SETTINGS.network_configuration(),
         "container_name": container,
         "awslogs_group": SETTINGS.log_group,
-        "awslogs_stream_prefix": SETTINGS.log_stream_prefix,
+        "awslogs_stream_prefix": log_stream_prefix,
         "awslogs_fetch_interval": timedelta(seconds=SETTINGS.poll_seconds),
         "waiter_delay": SETTINGS.poll_seconds,
     }
@@ -101,7 +101,7 @@ def on_ecs(task_definition: str, container: str) -> dict[str, Any]:
 
 # Never on Spot: a promotion takes seconds, and the champion waits for it.
 ON_PROMOTER: dict[str, Any] = {
-    **on_ecs(SETTINGS.promoter_task_definition, SETTINGS.promoter_container_name),
+    **on_ecs(SETTINGS.promoter_task_definition, SETTINGS.promoter_container_name, SETTINGS.promoter_log_stream_prefix),
     "capacity": "FARGATE",
 }
 
@@ -152,7 +152,9 @@ def send_once(mail: Mail, *, slug: str, kind: str, recipients: tuple[str, ...] =
     from mnist_tasks import outbox
 
     ready = message(mail, slug=slug, kind=kind, recipients=recipients)
-    return outbox.send_once(storage(), LAYOUT, slug, ready, mail_server(), now=datetime.now(UTC))
+    # Its last mail is the run's mail; the one that calls for an answer has a record of its own.
+    record = "mail-approval.json" if kind == "approval" else "mail.json"
+    return outbox.send_once(storage(), LAYOUT, slug, ready, mail_server(), now=datetime.now(UTC), record=record)
 
 
 def send_failure(ti: Any, dag_run: Any, recipients: tuple[str, ...] = ()) -> str:

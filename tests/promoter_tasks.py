@@ -29,6 +29,6 @@ def run_promoter(
     ended = poll(
         lambda: ecs.describe_tasks(cluster=cluster, tasks=[task])["tasks"][0], lambda t: t["lastStatus"] == "STOPPED"
     )
-    stream = f"{environment['MNIST_LOG_STREAM_PREFIX']}/promoter/{task.rpartition('/')[2]}"
+    stream = f"{environment['MNIST_PROMOTER_LOG_STREAM_PREFIX']}/promoter/{task.rpartition('/')[2]}"
     events = logs.get_log_events(logGroupName=environment["MNIST_LOG_GROUP"], logStreamName=stream, startFromHead=True)
     return ended["containers"][0]["exitCode"], "\n".join(event["message"] for event in events["events"])

@@ -14,7 +14,7 @@ only as far as this program uses them for him. So:
 
 Exit codes (`mnist_tasks.ecs` says what each of them means to a retry):
     0: the run's decision is in the chain, and the champion's pointer shows it. A rejection is a decision, too.
-    1: a defect, or the time limit was reached; its traceback is on stderr.
+    1: a defect, or the time limit was reached; its traceback is in the log.
     2: what was asked for was refused: an argument, a variable, a final that is in service already, access to S3 or KMS,
        the attestation of this place.
     3: what S3 holds was refused: it is missing, or not what its hash, its name or the chain of decisions says.
@@ -30,8 +30,9 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from mnist_tasks import events
 from mnist_tasks.config import PromoterSettings, PromotionJob
-from mnist_tasks.container import limit_time, open_storage, run, say
+from mnist_tasks.container import limit_time, open_storage, run
 from mnist_tasks.errors import GateFailed
 from mnist_tasks.promotion.surroundings import admitted
 
@@ -43,7 +44,8 @@ if TYPE_CHECKING:
 
 def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     """Do what arguments and environment say, and return the exit code."""
-    return run(lambda: _work(arguments, environment))
+    about = {"run": environment.get("MNIST_RUN", ""), "action": " ".join(arguments)}
+    return run(lambda: _work(arguments, environment), **about)
 
 
 def _work(arguments: Sequence[str], environment: Mapping[str, str]) -> None:
@@ -53,32 +55,36 @@ def _work(arguments: Sequence[str], environment: Mapping[str, str]) -> None:
     settings = PromoterSettings.from_environment(kept)
     limit_time(settings.time_limit_seconds)
     job = PromotionJob.from_container(arguments, kept)
-    try:
-        decision = _decide(job, settings)
-    except GateFailed as rejection:
-        say(f"decided: {rejection.problem}")
-    else:
-        say(f"decided: {decision.outcome}, {decision.reason}")
-
-
-def _decide(job: PromotionJob, settings: PromoterSettings) -> Decision:
     # Imported here: a job that is refused needs no NumPy.
-    from mnist_tasks.encryption import Encryption
     from mnist_tasks.promotion.authority import open_authority
-    from mnist_tasks.promotion.promote import promote
-    from mnist_tasks.promotion.records import Evidence
-    from mnist_tasks.promotion.release import rollback
+    from mnist_tasks.promotion.decisions import read_of_run
+    from mnist_tasks.promotion.telling import tell
 
     # Before anything is read: a place that is refused its key ends here.
     authority = open_authority(settings, os.environ)
     if authority.attestation:
-        say(f"attested: {authority.attestation.label}")
-    chain, now = _open_chain(job, settings, authority), datetime.now(UTC)
+        events.tell("attested", f"attested: {authority.attestation.label}")
+    chain = _open_chain(job, settings, authority)
+    try:
+        decision = _decide(chain, job, settings, authority)
+    except GateFailed:
+        decision = read_of_run(chain, job.run)
+    tell(decision)
+
+
+def _decide(chain: Chain, job: PromotionJob, settings: PromoterSettings, authority: Authority) -> Decision:
+    from mnist_tasks.encryption import Encryption
+    from mnist_tasks.promotion.answers import Answer
+    from mnist_tasks.promotion.promote import promote
+    from mnist_tasks.promotion.records import Evidence
+    from mnist_tasks.promotion.release import rollback
+
+    now = datetime.now(UTC)
     encryption = Encryption(authority.kms, settings.checkpoint_key, settings.final_key)
     evidence = Evidence(attestation=authority.attestation)
     if job.to is not None and job.reason is not None:
         return rollback(chain, encryption, to=job.to, reason=job.reason, slug=job.run, now=now, evidence=evidence)
-    return promote(chain, encryption, job.run, now=now, evidence=evidence)
+    return promote(chain, encryption, job.run, now=now, answer=Answer.of(job), evidence=evidence)
 
 
 def _open_chain(job: PromotionJob, settings: PromoterSettings, authority: Authority) -> Chain:

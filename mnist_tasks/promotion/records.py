@@ -43,8 +43,8 @@ class Attestation(Frozen):
 class Evidence(Frozen):
     """What is known of the circumstances, each None where it is not.
 
-    `approved_by` is a person, `attestation` what the place that decides has proved of itself, and `trainer_image` the
-    digest of the image that trained, as the trainer tells it.
+    `approved_by` is a person, as Airflow states it, `attestation` what the place that decides has proved of itself, and
+    `trainer_image` the digest of the image that trained, as the trainer tells it.
     """
 
     approved_by: str | None = Field(default=None, min_length=1)
@@ -63,14 +63,15 @@ NO_EVIDENCE = Evidence()
 class Verdict(Frozen):
     """What a step found and wants to have recorded. `reason` is a sentence for people.
 
-    `final` is what the verdict is about, unless the candidate was rejected. The rest belongs to the final, or to the
-    rejected candidate: `weights_sha256` (of the plaintext: the same for candidate and final), `ciphertext_sha256` and
-    `manifest_sha256` (of the objects as they are stored), `evaluation` (figures on the test images).
+    The gates reject; a person who was asked, or does not answer, declines. `final` is what the verdict is about, unless
+    there is none for that. The rest belongs to the final, or to the candidate that became none: `weights_sha256` (of
+    the plaintext: the same for candidate and final), `ciphertext_sha256` and `manifest_sha256` (of the objects as they
+    are stored), `evaluation` (figures on the test images).
     `plan_sha256` and `validation_sha256` belong to the run's records as they are stored; a rollback has none.
     """
 
     kind: Literal["promotion", "rollback"]
-    outcome: Literal["released", "kept", "rejected", "rolled_back"]
+    outcome: Literal["released", "kept", "rejected", "declined", "rolled_back"]
     candidate: str | None = None
     final: str | None = None
     weights_sha256: Sha256
@@ -93,7 +94,7 @@ class Verdict(Frozen):
     def _fields_agree(self) -> Self:
         if (self.kind == "rollback") != (self.outcome == "rolled_back"):
             raise ValueError(f"a {self.kind} cannot end as {self.outcome}")
-        if (self.final is None) != (self.outcome == "rejected"):
+        if (self.final is None) != (self.outcome in {"rejected", "declined"}):
             raise ValueError(f"outcome {self.outcome} with final {self.final}")
         return self
 

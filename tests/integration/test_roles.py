@@ -145,4 +145,4 @@ def test_a_stolen_worker_role_gets_the_promoter_to_run_nothing_of_its_own(
     assert code == 2, log
     assert re.search(said, log), log
     assert "pwned" not in log
-    assert "error: " in log
+    assert '"level": "error"' in log

@@ -18,6 +18,7 @@ from mnist_tasks.inference import Weights, predict
 from mnist_tasks.layout import Layout
 from mnist_tasks.plan import Plan
 from mnist_tasks.promotion import promote, release
+from mnist_tasks.promotion.answers import Answer
 from mnist_tasks.promotion.chain import Chain
 from mnist_tasks.promotion.decisions import Decision
 from mnist_tasks.promotion.gates import Thresholds
@@ -79,10 +80,12 @@ class World:
             **config,
         )
 
-    def promote(self, plan: Plan, *, later: int = 0, thresholds: Thresholds = LENIENT) -> Decision:
+    def promote(
+        self, plan: Plan, *, later: int = 0, thresholds: Thresholds = LENIENT, answer: Answer | None = None
+    ) -> Decision:
         """The step under test, an hour after the plan."""
         now = plan.created + timedelta(hours=1, seconds=later)
-        return promote.promote(self.chain, self.encryption, plan.run, now=now, thresholds=thresholds)
+        return promote.promote(self.chain, self.encryption, plan.run, now=now, thresholds=thresholds, answer=answer)
 
     def night(self, number: int, *names: str, **config: object) -> Decision:
         """A whole run."""

@@ -20,14 +20,10 @@ from mnist_tasks.promotion.decisions import Decision
 from mnist_tasks.promotion.gates import Thresholds
 from mnist_tasks.storage import Storage, sha256_of, to_json
 from tests.candidates import IMAGE, random_weights, to_h5
-from tests.faults import contents, mortal
+from tests.faults import contents, finals, mortal
 from tests.signatures import payload
 
 LAYOUT = Layout()
-
-
-def finals(storage: Storage) -> set[str]:
-    return {key.split("/")[1] for key in contents(storage) if "_final/" in key}
 
 
 def test_the_first_model_that_passes_is_promoted_and_released(world: Any) -> None:
