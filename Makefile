@@ -9,8 +9,8 @@ CONF ?= {}
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:[^#]*## /\t/' | expand -t 14
 
-run: .environment ## the whole pipeline once on this machine; CONF='{"candidates": 4}' changes its parameters
-	@$(RUN) -m tools.run --conf '$(CONF)'
+run: .environment ## the whole pipeline once on this machine; CONF='{"candidates": 4}' changes its parameters, ATTESTED=1 has the promoter attest itself (in software: not a TEE)
+	@$(RUN) -m tools.run --conf '$(CONF)' $(if $(ATTESTED),--attested)
 
 up: .environment ## Airflow's UI and scheduler with the one-machine cloud
 	@$(RUN) -m tools.up

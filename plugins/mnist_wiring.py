@@ -63,7 +63,9 @@ def chain_of_decisions() -> Chain:
     from mnist_tasks.promotion.chain import Chain
     from mnist_tasks.signing import TrustedKeys
 
-    return Chain(storage(), LAYOUT, TrustedKeys.from_file(SETTINGS.signing_keys))
+    return Chain(
+        storage(), LAYOUT, TrustedKeys.from_file(SETTINGS.signing_keys, production=SETTINGS.attestation_production)
+    )
 
 
 def training(context: Any) -> Work:

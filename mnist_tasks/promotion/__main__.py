@@ -8,12 +8,15 @@ only as far as this program uses them for him. So:
 - Arguments and `MNIST_...`, `AWS_...` variables are allow-listed (`mnist_tasks.promotion.surroundings`); others are
   dropped before anything reads them.
 - AWS is asked at its own address. Only this machine's own may stand in for it (the one-machine cloud).
-- The keys whose decisions are believed come from KMS, and IAM says which of them he may ask for.
+- The keys whose decisions are believed come from KMS, and IAM says which of them he may ask for. Where the task
+  definition configures attestation, so does the key that signs, for an attested place alone
+  (`mnist_tasks.promotion.attested`).
 
 Exit codes (`mnist_tasks.ecs` says what each of them means to a retry):
     0: the run's decision is in the chain, and the champion's pointer shows it. A rejection is a decision, too.
     1: a defect, or the time limit was reached; its traceback is in the log.
-    2: what was asked for was refused: an argument, a variable, a final that is in service already, access to S3 or KMS.
+    2: what was asked for was refused: an argument, a variable, a final that is in service already, access to S3 or KMS,
+       the attestation of this place.
     3: what S3 holds was refused: it is missing, or not what its hash, its name or the chain of decisions says.
     4: S3 or KMS could not be used: it did not answer, was overloaded, or other runs decided first again and again.
     143: SIGTERM: a person, or Fargate.
@@ -27,12 +30,14 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from mnist_tasks import events
 from mnist_tasks.config import PromoterSettings, PromotionJob
-from mnist_tasks.container import limit_time, open_client, open_encryption, open_storage, run
+from mnist_tasks.container import limit_time, open_storage, run
 from mnist_tasks.errors import GateFailed
 from mnist_tasks.promotion.surroundings import admitted
 
 if TYPE_CHECKING:
+    from mnist_tasks.promotion.authority import Authority
     from mnist_tasks.promotion.chain import Chain
     from mnist_tasks.promotion.decisions import Decision
 
@@ -51,43 +56,45 @@ def _work(arguments: Sequence[str], environment: Mapping[str, str]) -> None:
     limit_time(settings.time_limit_seconds)
     job = PromotionJob.from_container(arguments, kept)
     # Imported here: a job that is refused needs no NumPy.
+    from mnist_tasks.promotion.authority import open_authority
     from mnist_tasks.promotion.decisions import read_of_run
     from mnist_tasks.promotion.telling import tell
 
-    chain = _open_chain(job, settings)
+    # Before anything is read: a place that is refused its key ends here.
+    authority = open_authority(settings, os.environ)
+    if authority.attestation:
+        events.tell("attested", f"attested: {authority.attestation.label}")
+    chain = _open_chain(job, settings, authority)
     try:
-        decision = _decide(chain, job, settings)
+        decision = _decide(chain, job, settings, authority)
     except GateFailed:
         decision = read_of_run(chain, job.run)
     tell(decision)
 
 
-def _decide(chain: Chain, job: PromotionJob, settings: PromoterSettings) -> Decision:
+def _decide(chain: Chain, job: PromotionJob, settings: PromoterSettings, authority: Authority) -> Decision:
+    from mnist_tasks.encryption import Encryption
     from mnist_tasks.promotion.answers import Answer
     from mnist_tasks.promotion.promote import promote
+    from mnist_tasks.promotion.records import Evidence
     from mnist_tasks.promotion.release import rollback
 
     now = datetime.now(UTC)
-    encryption = open_encryption(settings.checkpoint_key, settings.final_key)
+    encryption = Encryption(authority.kms, settings.checkpoint_key, settings.final_key)
+    evidence = Evidence(attestation=authority.attestation)
     if job.to is not None and job.reason is not None:
-        return rollback(chain, encryption, to=job.to, reason=job.reason, slug=job.run, now=now)
-    return promote(chain, encryption, job.run, now=now, answer=Answer.of(job))
+        return rollback(chain, encryption, to=job.to, reason=job.reason, slug=job.run, now=now, evidence=evidence)
+    return promote(chain, encryption, job.run, now=now, evidence=evidence, answer=Answer.of(job))
 
 
-def _open_chain(job: PromotionJob, settings: PromoterSettings) -> Chain:
+def _open_chain(job: PromotionJob, settings: PromoterSettings, authority: Authority) -> Chain:
     from mnist_tasks.layout import Layout
     from mnist_tasks.promotion.chain import Chain
-    from mnist_tasks.signing import KmsSigner, trusted_keys
     from mnist_tasks.storage import Lock
 
     lock = Lock(settings.lock_mode, settings.lock_days) if settings.lock_mode else None
-    kms = open_client("kms")
-    return Chain(
-        open_storage(job.bucket, lock=lock),
-        Layout(job.checkpoints_prefix),
-        trusted_keys(kms, [settings.signing_key, *settings.earlier_signing_keys]),
-        KmsSigner(kms, settings.signing_key),
-    )
+    storage = open_storage(job.bucket, lock=lock)
+    return Chain(storage, Layout(job.checkpoints_prefix), authority.keys, authority.signer)
 
 
 if __name__ == "__main__":

@@ -116,7 +116,8 @@ def _decide(
         champion_right = _champion_right(chain, encryption, champion, dataset) if champion else None
         return _promoted(examination, inputs, final, champion_right, thresholds)
 
-    return decisions.record(chain, slug, decide, now=now, evidence=evidence)
+    known = evidence.model_copy(update={"trainer_image": candidate.trainer_image})
+    return decisions.record(chain, slug, decide, now=now, evidence=known)
 
 
 def _examine(

@@ -6,7 +6,7 @@ from typing import Any, Literal, Self
 
 from pydantic import AwareDatetime, Field, model_validator
 
-from mnist_tasks.config import Frozen, S3KeyPart, Sha256
+from mnist_tasks.config import AttestationLabel, Frozen, ImageDigest, S3KeyPart, Sha256
 from mnist_tasks.metrics import Evaluation
 from mnist_tasks.promotion.gates import Comparison, Gate
 
@@ -23,16 +23,38 @@ class Champion(Frozen):
     reason: str = Field(min_length=1)
 
 
+class Attestation(Frozen):
+    """What `attestation.verify.Attested.record()` tells of the place that decided; `pcrs` are its measurements."""
+
+    label: AttestationLabel
+    module_id: str = Field(min_length=1)
+    timestamp: AwareDatetime
+    pcrs: dict[str, str]
+    document_sha256: Sha256
+    root_sha256: Sha256
+
+    @model_validator(mode="after")
+    def _names_an_image(self) -> Self:
+        if "0" not in self.pcrs:
+            raise ValueError("PCR0, which measures the image, has to be there")
+        return self
+
+
 class Evidence(Frozen):
     """What is known of the circumstances, each None where it is not.
 
-    `approved_by` is a person, as Airflow states it, `attestation` is `attestation.verify.Attested.record()` of the
-    place that decides, and `trainer_image` the digest of the image that trained.
+    `approved_by` is a person, as Airflow states it, `attestation` what the place that decides has proved of itself, and
+    `trainer_image` the digest of the image that trained, as the trainer tells it.
     """
 
     approved_by: str | None = Field(default=None, min_length=1)
-    attestation: dict[str, Any] | None = None
-    trainer_image: str | None = Field(default=None, pattern=r"^sha256:[0-9a-f]{64}$")
+    attestation: Attestation | None = None
+    trainer_image: ImageDigest | None = None
+
+    @property
+    def attested(self) -> AttestationLabel | None:
+        """What kind of place has proved itself; the word that has to be shown."""
+        return self.attestation.label if self.attestation else None
 
 
 NO_EVIDENCE = Evidence()

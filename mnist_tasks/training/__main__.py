@@ -91,6 +91,7 @@ def _train(storage: Storage, encryption: Encryption, layout: Layout, job: Traini
     if state:
         events.tell("resumed", f"resumed after epoch {len(state.history.epochs)} of {job.epochs}")
     from mnist_tasks import checkpoints
+    from mnist_tasks.training.image import image_digest
     from mnist_tasks.training.loop import train
     from mnist_tasks.training.telling import Telling
     from mnist_tasks.training.weights import PARAMETERS, initial_weights, weights_file
@@ -123,6 +124,7 @@ def _train(storage: Storage, encryption: Encryption, layout: Layout, job: Traini
         history=history,
         parameters=PARAMETERS,
         now=datetime.now(UTC),
+        trainer_image=image_digest(os.environ),
     )
 
 

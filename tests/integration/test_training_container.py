@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from pathlib import Path
@@ -17,13 +18,15 @@ from mnist_tasks.history import History
 from mnist_tasks.metrics import evaluate
 from mnist_tasks.storage import Storage, sha256_of
 from tests.container import LAYOUT, ROOT, commit_anything, job_for, keys, run, start, wait_for
+from tests.ecs_metadata import DIGEST, METADATA, metadata
 from tests.told import events_in
 
 
 def test_an_epoch_on_the_real_data_is_committed_with_figures_that_can_be_recomputed(
     environment: dict[str, str], storage: Storage, encryption: Encryption, job: TrainingJob, mnist: Dataset
 ) -> None:
-    code, out, err = run(environment | job.to_environment())
+    with metadata(json.dumps(METADATA).encode()) as told:
+        code, out, err = run(environment | told | job.to_environment())
     assert (code, err) == (0, "")
     assert "54,000 training and 6,000 validation images, 1 epochs, batch size 32" in out
     assert "epoch 1/1  loss 0." in out
@@ -37,6 +40,7 @@ def test_an_epoch_on_the_real_data_is_committed_with_figures_that_can_be_recompu
     manifest = checkpoints.read(storage, LAYOUT, job.candidate)
     assert manifest.job == job
     assert manifest.parameters == 101_770
+    assert manifest.trainer_image == DIGEST
     assert manifest.memory is not None
     assert manifest.memory.images_mb == pytest.approx(47.04)
     assert manifest.memory.images_as_float32_mb == pytest.approx(188.16)
