@@ -10,8 +10,8 @@ CLASSIFIER ?= mnist
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:[^#]*## /\t/' | expand -t 14
 
-run: .environment ## the whole pipeline once on this machine; CONF='{"candidates": 4}' changes its parameters, CLASSIFIER=contracts trains the example
-	@$(RUN) -m tools.run --conf '$(CONF)' --classifier '$(CLASSIFIER)'
+run: .environment ## the whole pipeline once on this machine; CONF='{"candidates": 4}' changes its parameters, CLASSIFIER=contracts trains the example, ATTESTED=1 has the promoter attest itself (in software: not a TEE)
+	@$(RUN) -m tools.run --conf '$(CONF)' --classifier '$(CLASSIFIER)' $(if $(ATTESTED),--attested)
 
 up: .environment ## Airflow's UI and scheduler with the one-machine cloud
 	@$(RUN) -m tools.up

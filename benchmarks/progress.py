@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -41,8 +42,12 @@ def measure(*, rounds: int, epochs: int, logs: Path) -> list[Mapping[str, Usage]
 
 
 def main(rounds: int) -> None:
-    """Measure in this process; what a container would say goes to stderr."""
-    trainings = _trainings(lambda line: print(line, file=sys.stderr, flush=True))
+    """Measure in this process; what a container would tell goes to stderr, since figures go to stdout."""
+    from mnist_tasks import events
+
+    with redirect_stdout(sys.stderr):
+        events.start()
+    trainings = _trainings()
     for train in trainings.values():
         train()  # so that neither is the one that warms the process up
     for number in range(rounds):
@@ -56,7 +61,7 @@ def _usage(train: Callable[[], Any]) -> dict[str, float]:
     return {"cpu": time.process_time() - cpu, "wall": time.perf_counter() - wall}
 
 
-def _trainings(say: Callable[[str], None]) -> Mapping[str, Callable[[], Any]]:
+def _trainings() -> Mapping[str, Callable[[], Any]]:
     import boto3
 
     from mnist_tasks import dataset
@@ -92,8 +97,8 @@ def _trainings(say: Callable[[str], None]) -> Mapping[str, Callable[[], Any]]:
         )
 
     def told() -> None:
-        resume = Resume(storage, encryption, layout, job, say)
-        telling = Telling(storage, layout, job, say, images=len(training.labels), terminal=False)
+        resume = Resume(storage, encryption, layout, job)
+        telling = Telling(storage, layout, job, images=len(training.labels))
 
         def on_epoch(state: State) -> None:
             resume.save(state)

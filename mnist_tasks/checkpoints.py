@@ -13,7 +13,7 @@ from typing import Literal, Self
 from pydantic import AwareDatetime, Field, model_validator
 
 from mnist_tasks import __version__
-from mnist_tasks.config import Frozen, S3KeyPart, Sha256, TrainingJob
+from mnist_tasks.config import Frozen, ImageDigest, S3KeyPart, Sha256, TrainingJob
 from mnist_tasks.encryption import Binding, Encryption, Purpose
 from mnist_tasks.errors import IntegrityError, NotFoundError
 from mnist_tasks.history import History, Memory
@@ -47,6 +47,8 @@ class EncryptedObject(StoredObject):
 class Manifest(Frozen):
     """What a checkpoint consists of, and how it came to be. `promoted_from` names the candidate of a final.
 
+    `trainer_image` is what ECS told the container that trained; None where it tells nothing.
+
     Version 1 had weights that were not encrypted.
     """
 
@@ -64,6 +66,7 @@ class Manifest(Frozen):
     code_version: str = Field(min_length=1)
     resumed_after: tuple[int, ...] = ()
     memory: Memory | None = None
+    trainer_image: ImageDigest | None = None
     promoted_from: str | None = None
 
     @model_validator(mode="after")
@@ -84,6 +87,7 @@ def commit(
     history: History,
     parameters: int,
     now: datetime,
+    trainer_image: str | None = None,
 ) -> Manifest:
     """Store a trained candidate. Done again, it returns the manifest that is there already, and writes nothing.
 
@@ -96,6 +100,7 @@ def commit(
         history: All epochs; the best one is chosen from it.
         parameters: Number of trained values in the model.
         now: The time of the commit.
+        trainer_image: The digest of the image that trained, where it is known.
 
     Raises:
         IntegrityError: a checkpoint of that name was committed by another job.
@@ -117,6 +122,7 @@ def commit(
             code_version=__version__,
             resumed_after=history.resumed_after,
             memory=history.memory,
+            trainer_image=trainer_image,
         )
         committed = _write(storage, layout, manifest, metrics)
     if committed.job != job:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import reprlib
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 from pydantic.fields import FieldInfo
@@ -24,6 +24,7 @@ EmailAddress = Annotated[
 ]
 S3KeyPart = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=100)]
 LearningRate = Annotated[float, Field(gt=0, le=1)]
+ImageDigest = Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 # Never an alias: mnist_tasks.encryption says why. Empty: there is none.
 KeyArn = Annotated[str, StringConstraints(pattern=r"^(arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:key/[A-Za-z0-9-]{1,64})?$")]
@@ -46,9 +47,22 @@ Reason = Annotated[
     StringConstraints(pattern=r"^[^\x00-\x1f\x7f]+$", min_length=10, max_length=500),
     AfterValidator(_check_printable),
 ]
+# A name as Airflow's login states it.
+Person = Annotated[
+    str,
+    StringConstraints(pattern=r"^[^\x00-\x1f\x7f]+$", min_length=1, max_length=250),
+    AfterValidator(_check_printable),
+]
+Reply = Literal["approved", "rejected", "unanswered"]
 BucketName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")]
 
 ENVIRONMENT_PREFIX = "MNIST_"
+ATTESTATION_PREFIX = ENVIRONMENT_PREFIX + "ATTESTATION_"
+
+# What an attestation is called wherever it is told of: software must never read as hardware.
+NITRO_LABEL: Final = "AWS Nitro"
+SOFTWARE_LABEL: Final = "software attestation: not a TEE"
+AttestationLabel = Literal["AWS Nitro", "software attestation: not a TEE"]
 
 
 class Frozen(BaseModel):
@@ -113,8 +127,9 @@ class Settings(Frozen):
         "mnist-promoter", min_length=1, description="ECS task definition of the promoter"
     )
     promoter_container_name: str = Field("promoter", min_length=1, description="container in that task definition")
-    log_group: str = Field("/mnist/trainer", min_length=1, description="CloudWatch log group of the containers")
-    log_stream_prefix: str = Field("trainer", min_length=1, description="stream prefix in that log group")
+    log_group: str = Field("/mnist/containers", min_length=1, description="CloudWatch log group of the containers")
+    log_stream_prefix: str = Field("trainer", min_length=1, description="stream prefix of the trainer there")
+    promoter_log_stream_prefix: str = Field("promoter", min_length=1, description="the same of the promoter")
     subnets: tuple[str, ...] = Field((), description="subnets of the tasks (AWS only)")
     security_groups: tuple[str, ...] = Field((), description="security groups of the tasks (AWS only)")
     assign_public_ip: Literal["ENABLED", "DISABLED"] = Field("DISABLED", description="public address of the tasks")
@@ -132,6 +147,9 @@ class Settings(Frozen):
     price_gb_hour: float = Field(0.004445, ge=0, description="US dollars for a GB hour of memory, on demand")
     price_spot_share: float = Field(0.3, ge=0, le=1, description="what Spot costs, as a share of the two prices above")
     signing_keys: str = Field("", description="PEM file with the public keys whose signed decisions are believed")
+    attestation_production: bool = Field(
+        True, description="believes no key whose attestation is software's; only development says False"
+    )
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
@@ -205,6 +223,13 @@ class RunConfig(_Parameters):
         description="better: only a significantly better model replaces the champion. not_worse: a justified change "
         "of data or code may replace it if it is worse by no more than the classifier's margin (MNIST: half a "
         "percentage point).",
+    )
+    approval_hours: float | None = Field(
+        default=None,
+        gt=0,
+        le=24,
+        description="Empty: nobody is asked. Otherwise a person has to approve the best candidate in Airflow before it "
+        "is promoted; without an answer in so many hours nothing is.",
     )
     recipients: tuple[EmailAddress, ...] = Field(
         default=(), max_length=20, description="Who gets the report; empty: the deployment's recipients."
@@ -292,6 +317,16 @@ class PromotionJob(Frozen):
     classifier: ClassifierName = "mnist"
     to: FinalName | None = None
     reason: Reason | None = None
+    answer: Reply | None = None
+    answered_by: Person | None = None
+
+    @model_validator(mode="after")
+    def _an_answer_is_somebodys(self) -> Self:
+        if self.answer is not None and self.action != "promote":
+            raise ValueError(f"{self.action} takes no answer")
+        if (self.answered_by is not None) is not (self.answer in {"approved", "rejected"}):
+            raise ValueError(f"answer {self.answer} by {self.answered_by}")
+        return self
 
     @model_validator(mode="after")
     def _a_rollback_has_a_target_and_a_reason(self) -> Self:
@@ -354,14 +389,29 @@ class ContainerSettings(Frozen):
 
 
 class PromoterSettings(ContainerSettings):
-    """What the promoter's task definition tells it besides."""
+    """What the promoter's task definition tells it besides.
+
+    It signs with a key in KMS, or, in an attested place, with a sealed key that KMS opens for that place alone.
+    """
 
     time_limit_seconds: int = Field(600, ge=1, le=86_400, description="then the container ends itself")
-    signing_key: str = Field(min_length=1, description="ARN of the KMS key that signs decisions")
+    signing_key: str = Field("", description="ARN of the KMS key that signs decisions")
     earlier_signing_keys: tuple[str, ...] = Field((), description="ARNs of keys that have signed before it")
+    sealing_key: KeyArn = Field("", description="ARN of the KMS key that opens sealed keys for an attested place")
+    sealed_signing_keys: tuple[str, ...] = Field(
+        (), description="sealed keys in base64: the one that signs decisions, and those that have signed before it"
+    )
     final_key: KeyArn = Field(min_length=1, description="ARN of the KMS key of finals' weights")
     lock_mode: Literal["GOVERNANCE", "COMPLIANCE", ""] = Field("", description="Object Lock of what is written")
     lock_days: int = Field(365, ge=1, le=3650, description="days for which it cannot be removed")
+
+    @model_validator(mode="after")
+    def _signs_in_one_way(self) -> Self:
+        if bool(self.signing_key) == bool(self.sealed_signing_keys):
+            raise ValueError("expected either MNIST_SIGNING_KEY or MNIST_SEALED_SIGNING_KEYS, to sign decisions with")
+        if bool(self.sealing_key) != bool(self.sealed_signing_keys):
+            raise ValueError("MNIST_SEALING_KEY and MNIST_SEALED_SIGNING_KEYS belong together")
+        return self
 
 
 def _parsed(field: FieldInfo, text: str) -> str | tuple[str, ...]:

@@ -9,7 +9,16 @@ from collections.abc import Callable, Mapping
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Literal
 
-from mnist_tasks.errors import ConfigurationError, DataError, IntegrityError, MnistError, NotFoundError, is_temporary
+from mnist_tasks import events
+from mnist_tasks.errors import (
+    ConfigurationError,
+    DataError,
+    IntegrityError,
+    MnistError,
+    NotFoundError,
+    TemporaryError,
+    is_temporary,
+)
 
 if TYPE_CHECKING:
     from mnist_tasks.encryption import Encryption
@@ -22,15 +31,22 @@ PATIENT: Mapping[str, Any] = {
 }
 
 
-def run(work: Callable[[], None]) -> int:
-    """Do the work, and return the exit code; an expected failure is one error on stderr."""
+def run(work: Callable[[], None], **about: str) -> int:
+    """Do the work, and return the exit code; what ends it is told. `about` goes into every line."""
+    events.start(**about)
     # Needed, not only polite: the first process of a container ignores SIGTERM unless it has a handler.
     signal.signal(signal.SIGTERM, _stop)
     try:
         work()
     except MnistError as error:
-        print(f"error: {error}", file=sys.stderr, flush=True)
+        events.fail(error)
         return exit_code(error)
+    except _Stopped as stopped:
+        events.fail(TemporaryError("stopped by SIGTERM"))
+        return stopped.exit_code
+    except Exception as error:  # noqa: BLE001 - a defect: it ends the container, and is told like all else
+        events.fail(error)
+        return 1
     return 0
 
 
@@ -88,13 +104,15 @@ def open_client(service: Literal["s3", "kms"], config: Mapping[str, Any] = PATIE
         ) from error
 
 
-def say(line: str) -> None:
-    """One line of the container's log, at once."""
-    print(line, flush=True)
+class _Stopped(SystemExit):
+    """Somebody asked the process to end. Told where it is caught: what it interrupts may be the writing of a line."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(128 + number)
+        self.exit_code = 128 + number
 
 
 def _stop(number: int, _frame: FrameType | None) -> None:
     # Python calls this between two of its instructions. Whatever it interrupts, nothing half-written counts: each put
     # to S3 is atomic, and what commits comes last.
-    print("error: stopped by SIGTERM", file=sys.stderr, flush=True)
-    raise SystemExit(128 + number)
+    raise _Stopped(number)

@@ -11,16 +11,15 @@ from typing import Any, Literal
 from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import Field
 
+from mnist_tasks import events
 from mnist_tasks.config import Frozen, PromotionJob, TrainingJob
-from mnist_tasks.errors import MEND, ConfigurationError, ContainerFailed, MnistError, TemporaryError
+from mnist_tasks.errors import ConfigurationError, ContainerFailed, MnistError, TemporaryError
 from mnist_tasks.layout import Layout
 
 Capacity = Literal["FARGATE", "FARGATE_SPOT"]
 Job = TrainingJob | PromotionJob
 
 RUN_TAG, JOB_TAG = "mnist-run", "mnist-job"
-# What a container's line begins with that tells its error; `mnist_tasks.errors` makes the rest of it.
-ERROR = "error: "
 
 # What an exit code of our containers says (`mnist_tasks.training.__main__` has the list) when their log says nothing.
 _MEANING = {
@@ -113,10 +112,10 @@ def failure_of(task: Mapping[str, Any], container: str, *, missing: str, log: Se
         container: Name of the container whose exit code counts.
         missing: What is not there, in words.
         log: The last lines that the container wrote; they tell the cause to people, and decide nothing. The error
-            carries them.
+            carries them as sentences.
     """
     error = _failure_of(task, container, missing, log)
-    error.log = tuple(log)
+    error.log = tuple(line for told in log for line in events.sentence(told).splitlines())
     return error
 
 
@@ -149,12 +148,9 @@ def _failure_of(task: Mapping[str, Any], container: str, missing: str, log: Sequ
 
 
 def _last_error(log: Sequence[str]) -> tuple[str, str]:
-    """Problem and mend of the last `MnistError` that a container printed; empty where it printed none."""
-    starts = [number for number, line in enumerate(log) if line.startswith(ERROR)]
-    if not starts:
-        return "", ""
-    problem, _, mend = "\n".join(log[starts[-1] :]).removeprefix(ERROR).partition(f"\n{MEND}")
-    return problem.strip(), mend.strip()
+    """Problem and mend of the last error that a container told; empty where it told none."""
+    errors = [event for line in log if (event := events.read(line)) and event.get("level") == "error"]
+    return (errors[-1]["message"], str(errors[-1].get("mend", ""))) if errors else ("", "")
 
 
 def _failed_to_start(reason: str) -> MnistError:

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from botocore.exceptions import BotoCoreError, ClientError
 
 from mnist_tasks import kms
-from mnist_tasks.errors import ConfigurationError, IntegrityError
+from mnist_tasks.errors import ConfigurationError, IntegrityError, MnistError
 
 if TYPE_CHECKING:
     from mypy_boto3_kms import KMSClient
@@ -58,7 +58,8 @@ class Encryption:
     """Encrypts and decrypts with two keys: one for candidates and resume states, one for finals.
 
     Args:
-        client: a KMS client that the caller configured (endpoint, credentials, retries).
+        client: a KMS client that the caller configured (endpoint, credentials, retries); in an attested place
+            `attestation.AttestedClient`.
         checkpoint_key: ARN of the key for candidates' weights and resume states.
         final_key: ARN of the key for finals. Either may be empty where it is not needed.
     """
@@ -176,7 +177,7 @@ class _Witness:
 
     def __init__(self, client: KMSClient) -> None:
         self.meta = client.meta
-        self.error: BotoCoreError | ClientError | OSError | None = None
+        self.error: BotoCoreError | ClientError | OSError | MnistError | None = None
         self._client = client
 
     def generate_data_key(self, **request: Any) -> Any:
@@ -188,7 +189,7 @@ class _Witness:
     def _witnessed(self, operation: Callable[..., Any], request: dict[str, Any]) -> Any:
         try:
             return operation(**request)
-        except (BotoCoreError, ClientError, OSError) as error:
+        except (BotoCoreError, ClientError, OSError, MnistError) as error:
             self.error = error
             raise
 
@@ -200,6 +201,9 @@ def _asking(client: KMSClient, key: str) -> Iterator[_Witness]:
     try:
         yield witness
     except Exception:
+        # An attested client speaks in our own words already.
+        if isinstance(witness.error, MnistError):
+            raise witness.error from None
         if witness.error:
             raise kms.explained(key, witness.error) from witness.error
         raise

@@ -39,7 +39,16 @@ _FINAL_SUFFIX = "_final"
 _FIRST = "mnist"
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 # The objects of a run that there is one of.
-RunObject = Literal["plan.json", "validation.json", "decision_base.json", "report.html", "report.json", "mail.json"]
+RunObject = Literal[
+    "plan.json",
+    "validation.json",
+    "answer.json",
+    "decision_base.json",
+    "report.html",
+    "report.json",
+    "mail-approval.json",
+    "mail.json",
+]
 
 
 def candidate_name(moment: datetime, classifier: str = _FIRST) -> str:

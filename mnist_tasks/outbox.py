@@ -9,21 +9,28 @@ from __future__ import annotations
 from datetime import datetime
 from email.message import EmailMessage
 
-from mnist_tasks.layout import Layout
+from mnist_tasks.layout import Layout, RunObject
 from mnist_tasks.notify import MailServer, deliver
 from mnist_tasks.storage import Storage, to_json
 
 
 def send_once(
-    storage: Storage, layout: Layout, slug: str, message: EmailMessage, server: MailServer, *, now: datetime
+    storage: Storage,
+    layout: Layout,
+    slug: str,
+    message: EmailMessage,
+    server: MailServer,
+    *,
+    now: datetime,
+    record: RunObject = "mail.json",
 ) -> bool:
-    """Deliver `message` unless the run's mail has been delivered before; returns whether it was sent now.
+    """Deliver `message` unless `record`, an object of the run, says that it has been; returns whether it was sent now.
 
     Raises:
         TemporaryError: the mail server did not take it for now.
         ConfigurationError: the mail server refuses it, or one of its recipients.
     """
-    key = layout.run(slug, "mail.json")
+    key = layout.run(slug, record)
     if storage.exists(key):
         return False
     deliver(message, server)

@@ -35,13 +35,14 @@ from mnist_wiring import (
     training,
 )
 
+from mnist_approval import AskOperator, answer_of
 from mnist_ecs import EcsWorkOperator
 from mnist_tasks.classifier import Classifier
 from mnist_tasks.config import RollbackConfig, RunConfig
 
 
 def training_dag(definition: Classifier, *, doc: str) -> DAG:
-    """The nightly pipeline: download, validate, train on ECS, pick the best, promote on ECS, report."""
+    """The nightly pipeline: download, validate, train on ECS, pick the best, ask (if wanted), promote, report."""
     classifier = definition.deployed(os.environ)
     layout, data_set = layout_of(classifier), data_set_asset(classifier)
 
@@ -53,7 +54,8 @@ def training_dag(definition: Classifier, *, doc: str) -> DAG:
         schedule=CronTriggerTimetable(classifier.schedule, timezone="UTC", run_immediately=timedelta(0)),
         catchup=False,
         max_active_runs=1,
-        dagrun_timeout=timedelta(hours=6),
+        # Six hours of work, and as long as a run may wait for a person.
+        dagrun_timeout=timedelta(hours=30),
         default_args=DEFAULT_ARGS,
         params=form(RunConfig, classifier.training),
         tags=[classifier.name, "training"],
@@ -97,7 +99,7 @@ def training_dag(definition: Classifier, *, doc: str) -> DAG:
         train = EcsWorkOperator.partial(
             task_id="train",
             map_index_template="{{ task.job['candidate'] }}",
-            **on_ecs(SETTINGS.task_definition, SETTINGS.container_name),
+            **on_ecs(SETTINGS.task_definition, SETTINGS.container_name, SETTINGS.log_stream_prefix),
             capacity=SETTINGS.capacity,
             work=partial(training, classifier),
             do_xcom_push=False,
@@ -111,12 +113,19 @@ def training_dag(definition: Classifier, *, doc: str) -> DAG:
 
             return plan.pick_best(storage(), layout, slug_of(dag_run)).name
 
+        # Off by default: skipped at once, unless the run says how many hours it waits for a person's answer.
+        approve = AskOperator(task_id="approve", classifier=classifier)
+
         # A container with a role of its own recomputes the best candidate's figures, writes its `_final`, and releases
         # it if it is better. Airflow's workers read no weights and write no final.
         promote = EcsWorkOperator(
             task_id="promote",
             **ON_PROMOTER,
-            work=lambda context: promotion(classifier, context["dag_run"], action="promote"),
+            work=lambda context: promotion(
+                classifier, context["dag_run"], action="promote", **answer_of(layout, context)
+            ),
+            # Where nobody was asked. Where somebody was, the promoter itself insists on the answer.
+            trigger_rule=TriggerRule.NONE_FAILED,
             outlets=[released(classifier)],
             post_execute=partial(announce, classifier),
         )
@@ -152,8 +161,8 @@ def training_dag(definition: Classifier, *, doc: str) -> DAG:
         planned = plan(validated)
         trained = train.expand(job=planned)
         best, reported = pick_best(), report()
-        chain(trained, best, promote, reported, email_report())
-        [downloaded, validated, planned, trained, best, promote, reported] >> email_failure()
+        chain(trained, best, approve, promote, reported, email_report())
+        [downloaded, validated, planned, trained, best, approve, promote, reported] >> email_failure()
     return dag
 
 

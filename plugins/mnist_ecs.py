@@ -33,11 +33,12 @@ from typing import Any
 
 from airflow.providers.amazon.aws.exceptions import EcsOperatorError
 from airflow.providers.amazon.aws.operators.ecs import EcsRunTaskOperator
+from airflow.providers.amazon.aws.utils.task_log_fetcher import AwsTaskLogFetcher
 from airflow.sdk import ResumableJobMixin
 from botocore.exceptions import BotoCoreError, ClientError
 from mnist_wiring import storage
 
-from mnist_tasks import attempts, ecs
+from mnist_tasks import attempts, ecs, events
 from mnist_tasks.errors import TemporaryError
 
 # Keys of the task state, which Airflow's UI shows. Renamed, they would make a deployment forget tasks that run.
@@ -46,6 +47,16 @@ SUBMISSION, REFUSED, PROGRESS = "submission", "refused", "progress"
 _DONE, _STOPPED = "DONE", "STOPPED"
 # A task that has just been started, and one that ended an hour ago, look the same to DescribeTasks: it knows neither.
 _TIMES_MISSING = 20
+
+
+class _Sentences(AwsTaskLogFetcher):
+    """Shows what a container tells as sentences; the stock one would show the JSON in which CloudWatch keeps it."""
+
+    @staticmethod
+    def event_to_str(event: dict[str, Any]) -> str:
+        """The line in Airflow's log."""
+        shown: str = AwsTaskLogFetcher.event_to_str({**event, "message": events.sentence(event["message"])})
+        return shown
 
 
 class EcsWorkOperator(ResumableJobMixin, EcsRunTaskOperator):
@@ -138,7 +149,7 @@ class EcsWorkOperator(ResumableJobMixin, EcsRunTaskOperator):
             return
         lines = self._last_lines()
         for line in lines:
-            self.log.error("container: %s", line)
+            self.log.error("container: %s", events.sentence(line))
         if task is None:
             raise TemporaryError(f"ECS no longer knows the task {self.arn}", mend="Airflow starts another one")
         raise ecs.failure_of(task, self.container_name or "", missing=self.work.missing, log=lines)
@@ -246,6 +257,16 @@ class EcsWorkOperator(ResumableJobMixin, EcsRunTaskOperator):
         finally:
             self.task_log_fetcher.stop()
             self.task_log_fetcher.join()
+
+    def _get_task_log_fetcher(self) -> AwsTaskLogFetcher:
+        return _Sentences(
+            aws_conn_id=self.aws_conn_id,
+            region_name=self.resolve_awslogs_region(),
+            log_group=self.awslogs_group,
+            log_stream_name=self._get_logs_stream_name(),
+            fetch_interval=self.awslogs_fetch_interval,
+            logger=self.log,
+        )
 
     def _last_lines(self) -> list[str]:
         # Throttled or missing logs are no reason to fail: the verdict has been given.

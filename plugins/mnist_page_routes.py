@@ -153,7 +153,11 @@ def place(classifier: Classifier) -> Place:
     from botocore.config import Config
 
     client = S3Hook(aws_conn_id="aws_default", config=Config(**_BRIEF)).conn
-    chain = Chain(Storage(client, SETTINGS.bucket), layout_of(classifier), TrustedKeys.from_file(SETTINGS.signing_keys))
+    chain = Chain(
+        Storage(client, SETTINGS.bucket),
+        layout_of(classifier),
+        TrustedKeys.from_file(SETTINGS.signing_keys, production=SETTINGS.attestation_production),
+    )
     return Place(chain, Prices.of(SETTINGS))
 
 

@@ -81,7 +81,8 @@ def chain_of_decisions(classifier: Classifier) -> Chain:
     from mnist_tasks.promotion.chain import Chain
     from mnist_tasks.signing import TrustedKeys
 
-    return Chain(storage(), layout_of(classifier), TrustedKeys.from_file(SETTINGS.signing_keys))
+    keys = TrustedKeys.from_file(SETTINGS.signing_keys, production=SETTINGS.attestation_production)
+    return Chain(storage(), layout_of(classifier), keys)
 
 
 def training(classifier: Classifier, context: Any) -> Work:
@@ -92,7 +93,7 @@ def training(classifier: Classifier, context: Any) -> Work:
     return work.training(storage(), layout_of(classifier), job)
 
 
-def promotion(classifier: Classifier, dag_run: Any, **wish: str) -> Work:
+def promotion(classifier: Classifier, dag_run: Any, **wish: str | None) -> Work:
     """What the promoter is asked to do for this run; `wish` is the action and what it needs."""
     from mnist_tasks import work
 
@@ -107,7 +108,7 @@ def promotion(classifier: Classifier, dag_run: Any, **wish: str) -> Work:
     return work.promotion(chain_of_decisions(classifier), job)
 
 
-def on_ecs(task_definition: str, container: str) -> dict[str, Any]:
+def on_ecs(task_definition: str, container: str, log_stream_prefix: str) -> dict[str, Any]:
     """What every step that runs a container tells its operator."""
     return {
         "cluster": SETTINGS.cluster,
@@ -115,7 +116,7 @@ def on_ecs(task_definition: str, container: str) -> dict[str, Any]:
         "network_configuration": SETTINGS.network_configuration(),
         "container_name": container,
         "awslogs_group": SETTINGS.log_group,
-        "awslogs_stream_prefix": SETTINGS.log_stream_prefix,
+        "awslogs_stream_prefix": log_stream_prefix,
         "awslogs_fetch_interval": timedelta(seconds=SETTINGS.poll_seconds),
         "waiter_delay": SETTINGS.poll_seconds,
     }
@@ -123,7 +124,7 @@ def on_ecs(task_definition: str, container: str) -> dict[str, Any]:
 
 # Never on Spot: a promotion takes seconds, and the champion waits for it.
 ON_PROMOTER: dict[str, Any] = {
-    **on_ecs(SETTINGS.promoter_task_definition, SETTINGS.promoter_container_name),
+    **on_ecs(SETTINGS.promoter_task_definition, SETTINGS.promoter_container_name, SETTINGS.promoter_log_stream_prefix),
     "capacity": "FARGATE",
 }
 
@@ -174,7 +175,10 @@ def send_once(classifier: Classifier, mail: Mail, *, slug: str, kind: str, recip
     from mnist_tasks import outbox
 
     ready = message(mail, slug=slug, kind=kind, recipients=recipients)
-    return outbox.send_once(storage(), layout_of(classifier), slug, ready, mail_server(), now=datetime.now(UTC))
+    # Its last mail is the run's mail; the one that calls for an answer has a record of its own.
+    record = "mail-approval.json" if kind == "approval" else "mail.json"
+    server, now = mail_server(), datetime.now(UTC)
+    return outbox.send_once(storage(), layout_of(classifier), slug, ready, server, now=now, record=record)
 
 
 def send_failure(classifier: Classifier, ti: Any, dag_run: Any) -> str:

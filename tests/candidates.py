@@ -25,6 +25,7 @@ from mnist_tasks.validation import validate
 from tests.small_dataset import SMALL, small_dataset
 
 PARAMETERS = 101_770
+IMAGE = f"sha256:{'1' * 64}"
 
 
 def train(dataset: Dataset, *, seed: int, steps: int) -> Weights:
@@ -139,6 +140,7 @@ def train_run(
             history=history(figures.accuracy, figures.loss),
             parameters=PARAMETERS,
             now=now,
+            trainer_image=IMAGE,
         )
         manifests.append(manifest)
     return plan, tuple(manifests)

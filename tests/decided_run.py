@@ -17,8 +17,9 @@ from mnist_tasks.history import Epoch, History, Running
 from mnist_tasks.layout import Layout, candidate_name, final_name, run_slug
 from mnist_tasks.metrics import evaluate
 from mnist_tasks.plan import Plan
+from mnist_tasks.promotion.answers import Answer
 from mnist_tasks.promotion.gates import Comparison, Rule, absolute_gates, compare
-from mnist_tasks.promotion.records import Champion, Decision, Verdict
+from mnist_tasks.promotion.records import Champion, Decision, Evidence, Verdict
 from mnist_tasks.report import ReportData
 from mnist_tasks.validation import validate
 from tests.lenient import with_thresholds
@@ -47,13 +48,16 @@ def decided_run(
     run_id: str = "scheduled__2026-11-24T02:00:00+00:00",
     rule: Rule = "better",
     floor: float = 0.975,
+    answer: Answer | None = None,
 ) -> ReportData:
     """A run whose best candidate reads the test images at `wrong` wrongly; `champion_wrong` None: no champion before.
 
-    It is rejected if its accuracy is below `floor`, and else released or kept as the comparison says.
+    It is declined if the `answer` to its question was no, rejected if its accuracy is below `floor`, and else released
+    or kept as the comparison says.
     """
     slug = run_slug("mnist_training", run_id)
-    config = RunConfig(candidates=candidates, epochs=epochs, release_rule=rule)
+    hours = 12 if answer else None
+    config = RunConfig(candidates=candidates, epochs=epochs, release_rule=rule, approval_hours=hours)
     jobs = tuple(_job(slug, config, number) for number in range(candidates))
     plan = Plan(
         run=slug,
@@ -72,6 +76,8 @@ def decided_run(
     if champion_wrong is not None:
         comparison = compare(_right(wrong), _right(champion_wrong), rule=rule, thresholds=MNIST.thresholds)
     decision = _decision(slug, best, wrong, comparison, floor)
+    if answer:
+        decision = _answered(decision, answer, plan)
     return ReportData(
         bucket="a-bucket",
         layout=LAYOUT,
@@ -198,6 +204,15 @@ def _decision(slug: str, best: Manifest, wrong: Sequence[int], comparison: Compa
     )
 
 
+def _answered(decision: Decision, answer: Answer, plan: Plan) -> Decision:
+    changes: dict[str, object] = {"evidence": Evidence(approved_by=answer.approved_by)}
+    if refusal := answer.refusal(plan):
+        before = _champion(BEFORE, 6)
+        changes |= {"outcome": "declined", "final": None, "comparison": None, "reason": refusal}
+        changes |= {"champion": before, "champion_before": before.name}
+    return Decision.model_validate(dict(decision) | changes)
+
+
 def _champion(name: str, decision: int) -> Champion:
     return Champion(
         name=name, decision=decision, weights_sha256="a" * 64, accuracy=0.97, released=NOW, run="a-run", reason="better"
@@ -256,3 +271,6 @@ FIRST = decided_run(candidates=1)
 KEPT = decided_run(wrong=range(40), champion_wrong=range(5, 47))
 WORSE = decided_run(wrong=range(40), champion_wrong=range(10))
 REJECTED = decided_run(wrong=range(90))
+APPROVED = decided_run(answer=Answer(reply="approved", by="ada"))
+DECLINED = decided_run(answer=Answer(reply="rejected", by="ada"))
+UNANSWERED = decided_run(answer=Answer(reply="unanswered"))

@@ -69,3 +69,7 @@ def restore(storage: Storage, before: dict[str, bytes]) -> None:
     for key, body in before.items():
         if now.get(key) != hashlib.md5(body).hexdigest():
             storage.put(key, body)
+
+
+def finals(storage: Storage) -> set[str]:
+    return {key.split("/")[1] for key in contents(storage) if "_final/" in key}

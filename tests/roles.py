@@ -91,7 +91,7 @@ class Act:
 
 
 _ECS, _IAM = "arn:aws:ecs:eu-central-1:111122223333", "arn:aws:iam::111122223333"
-_LOGS = "arn:aws:logs:eu-central-1:111122223333:log-group:/mnist/trainer"
+_LOGS = "arn:aws:logs:eu-central-1:111122223333:log-group:/mnist/containers"
 _HERE = {"ecs:cluster": f"{_ECS}:cluster/mnist"}
 _ELSEWHERE = {"ecs:cluster": f"{_ECS}:cluster/another"}
 _TO_TASKS = {"iam:PassedToService": "ecs-tasks.amazonaws.com"}

@@ -1,6 +1,6 @@
 """`make run`: the whole pipeline once, on this machine, with a summary that tells the truth.
 
-    python -m tools.run [--classifier contracts] [--conf '{"candidates": 4}']
+    python -m tools.run [--classifier contracts] [--conf '{"candidates": 4}'] [--attested]
 
 Exit status 0: the run succeeded. Its outcome is written to build/run.json, its log to build/run.log, its report to
 build/report.html.
@@ -14,6 +14,8 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from email.parser import BytesHeaderParser
 from pathlib import Path
 
@@ -21,11 +23,15 @@ import boto3
 
 import localcloud
 from mnist_tasks.classifier import Classifier
+from mnist_tasks.cli.verify import CHAMPION, verify
 from mnist_tasks.config import Settings
 from mnist_tasks.definitions import NAMES, named
 from mnist_tasks.layout import Layout, run_slug
+from mnist_tasks.promotion.chain import Chain
 from mnist_tasks.promotion.release import read_champion
+from mnist_tasks.signing import TrustedKeys
 from mnist_tasks.storage import Storage
+from tools import attested
 from tools.laptop import ROOT, Laptop
 
 
@@ -35,14 +41,19 @@ def main() -> int:
     dag = f"{options.classifier}_training"
     started = time.monotonic()
     cloud_home, build = options.home / ".localcloud", options.home / "build"
+    promoter: Callable[[localcloud.Cloud], AbstractContextManager[localcloud.Cloud]] = nullcontext
+    if options.attested:
+        # A home of its own: its decisions are signed by a key that nothing else believes.
+        cloud_home, promoter = cloud_home / "attested", attested.attested_promoter
+        attested.begin_anew(cloud_home)
     was_running = localcloud.status(cloud_home).running
-    cloud = localcloud.up(cloud_home)
     try:
-        laptop = Laptop(options.home / ".airflow" / "run", cloud, _examples(options.classifier))
-        laptop.migrate()
-        print(f"ready after {time.monotonic() - started:.1f} s; running {dag}", flush=True)
-        status = run_dag(laptop, dag, options.conf, build)
-        _print_summary(laptop, named(options.classifier), build)
+        with promoter(localcloud.up(cloud_home)) as cloud:
+            laptop = Laptop(options.home / ".airflow" / "run", cloud, _examples(options.classifier))
+            laptop.migrate()
+            print(f"ready after {time.monotonic() - started:.1f} s; running {dag}", flush=True)
+            status = run_dag(laptop, dag, options.conf, build)
+            _print_summary(laptop, named(options.classifier), build)
     finally:
         if not was_running:
             localcloud.down(cloud_home)
@@ -55,6 +66,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="make run", description="Run the pipeline once on this machine.")
     parser.add_argument("--classifier", default="mnist", choices=NAMES, help="which one to train")
     parser.add_argument("--conf", default="{}", help="the run's parameters as JSON")
+    parser.add_argument(
+        "--attested", action="store_true", help="the promoter attests itself; in software, not in a TEE"
+    )
     parser.add_argument("--home", type=Path, default=ROOT, help="where its state and results go (the checkout)")
     return parser
 
@@ -115,26 +129,26 @@ def _print_summary(laptop: Laptop, classifier: Classifier, build: Path) -> None:
 
 
 def _print_results(laptop: Laptop, classifier: Classifier, slug: str, build: Path) -> None:
-    storage, layout = _storage(laptop.cloud, classifier)
+    settings = Settings.from_environment(laptop.cloud.environment)
+    storage = Storage(boto3.client("s3", **laptop.cloud.client_arguments), settings.bucket)
+    layout = Layout(classifier, settings.checkpoints_prefix)
     print()
     if champion := read_champion(storage, layout):
         print(f"champion: {storage.uri(layout.manifest(champion.name)).removesuffix('/manifest.json')}")
+        keys = TrustedKeys.from_file(settings.signing_keys, production=settings.attestation_production)
+        for check in verify(Chain(storage, layout, keys), CHAMPION).checks:
+            print(f"verified: {'ok' if check.error is None else 'FAILED'}: {check.what}: {check.said}")
     if summary := storage.find(layout.run(slug, "report.json")):
         content = summary.json()
         print(f"outcome: {content['headline']}")
         print(f"test accuracy: {content['test']['accuracy']:.4f}")
+        print(f"attestation: {content['verification']['attestation'] or 'none'}")
     if report := storage.find(layout.run(slug, "report.html")):
         path = build / "report.html"
         path.write_bytes(report.body)
         print(f"report: {path}")
     if mail := _mail_of(laptop.cloud.maildir, slug):
         print(f"mail: {mail}")
-
-
-def _storage(cloud: localcloud.Cloud, classifier: Classifier) -> tuple[Storage, Layout]:
-    settings = Settings.from_environment(cloud.environment)
-    client = boto3.client("s3", **cloud.client_arguments)
-    return Storage(client, settings.bucket), Layout(classifier, settings.checkpoints_prefix)
 
 
 def _mail_of(maildir: Path, slug: str) -> Path | None:

@@ -8,7 +8,9 @@ from typing import Any
 
 from airflow.providers.amazon.aws.operators.ecs import EcsRunTaskOperator
 from airflow.sdk import DAG, TriggerRule, chain, task
+from airflow.sdk.exceptions import AirflowSkipException
 
+SKIPPED = "skipped"
 POLL_SECONDS = float(os.environ["MNIST_POLL_SECONDS"])
 
 with DAG(dag_id="noop", schedule=None):
@@ -16,6 +18,8 @@ with DAG(dag_id="noop", schedule=None):
     @task
     def nothing(what: Any = None) -> Any:
         """Hand on what came."""
+        if what == SKIPPED:
+            raise AirflowSkipException
         return what
 
     def step(task_id: str, what: Any = None, **options: Any) -> Any:
@@ -47,7 +51,9 @@ with DAG(dag_id="noop", schedule=None):
     validated = step("validate", downloaded)
     planned = plan(validated)
     trained = train.expand_kwargs(planned)
-    best, promoted, reported = step("pick_best"), step("promote"), step("report")
-    chain(trained, best, promoted, reported, step("email_report"))
+    approved = step("approve", SKIPPED)
+    best, reported = step("pick_best"), step("report")
+    promoted = step("promote", trigger_rule=TriggerRule.NONE_FAILED)
+    chain(trained, best, approved, promoted, reported, step("email_report"))
     failed = step("email_failure", trigger_rule=TriggerRule.ONE_FAILED)
-    [downloaded, validated, planned, trained, best, promoted, reported] >> failed
+    [downloaded, validated, planned, trained, best, approved, promoted, reported] >> failed

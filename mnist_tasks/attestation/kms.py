@@ -26,7 +26,7 @@ from mnist_tasks.errors import AttestationRefused, ConfigurationError, Integrity
 if TYPE_CHECKING:
     from mypy_boto3_kms import KMSClient
 
-_DATA_KEY_BYTES: Final = 32
+DATA_KEY_BYTES: Final = 32
 _TEMPORARY: Final = {"KMSInternalException", "DependencyTimeoutException", "ThrottlingException", "Throttling"}
 
 
@@ -82,9 +82,9 @@ class AttestedKms:
                 KeyId=key_id, KeySpec="AES_256", EncryptionContext=dict(context), Recipient=self._recipient()
             )
         key = DataKey(self._opened(answer, key_id), answer.get("CiphertextBlob", b""))
-        if len(key.plaintext) != _DATA_KEY_BYTES or not key.ciphertext:
+        if len(key.plaintext) != DATA_KEY_BYTES or not key.ciphertext:
             raise refused(
-                f"a data key of {_DATA_KEY_BYTES} bytes and its ciphertext were expected, {len(key.plaintext)} and "
+                f"a data key of {DATA_KEY_BYTES} bytes and its ciphertext were expected, {len(key.plaintext)} and "
                 f"{len(key.ciphertext)} bytes came"
             )
         return key

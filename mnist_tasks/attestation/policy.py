@@ -9,12 +9,8 @@ from typing import Annotated, Any, Final, Self
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
-from mnist_tasks.config import ENVIRONMENT_PREFIX, Frozen, Sha256
+from mnist_tasks.config import ATTESTATION_PREFIX, SOFTWARE_LABEL, Frozen, Sha256
 from mnist_tasks.errors import ConfigurationError
-
-ENVIRONMENT: Final = ENVIRONMENT_PREFIX + "ATTESTATION_"
-SOFTWARE_LABEL: Final = "software attestation: not a TEE"
-NITRO_LABEL: Final = "AWS Nitro"
 
 _ZERO_PCR: Final = "0" * 96
 
@@ -64,11 +60,11 @@ class AttestationPolicy(Frozen):
         Raises:
             ConfigurationError: a value is missing or outside its bounds, or production is asked to trust software.
         """
-        texts = {name: environment.get(ENVIRONMENT + name.upper(), "").strip() for name in cls.model_fields}
+        texts = {name: environment.get(ATTESTATION_PREFIX + name.upper(), "").strip() for name in cls.model_fields}
         values: dict[str, Any] = {name: text for name, text in texts.items() if text}
         if "measurements" in values:
             values["measurements"] = _json(values["measurements"])
-        names = {name: ENVIRONMENT + name.upper() for name in cls.model_fields}
+        names = {name: ATTESTATION_PREFIX + name.upper() for name in cls.model_fields}
         return cls.checked(
             values, mend="correct the MNIST_ATTESTATION_... variables (docs/attestation.md)", names=names
         )
@@ -79,6 +75,6 @@ def _json(text: str) -> Any:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
         raise ConfigurationError(
-            f"{ENVIRONMENT}MEASUREMENTS is not JSON ({error}): {text[:80]!r}",
+            f"{ATTESTATION_PREFIX}MEASUREMENTS is not JSON ({error}): {text[:80]!r}",
             mend='write it like [{"0": "<96 hexadecimal digits>"}]',
         ) from None

@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.x509.oid import NameOID
 
-from mnist_tasks.attestation.policy import SOFTWARE_LABEL
+from mnist_tasks.config import SOFTWARE_LABEL
 from mnist_tasks.errors import ConfigurationError
 
 MODULE_ID: Final = "software-attestation-not-a-tee"

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from mnist_tasks.attestation.nsm import NitroSource
-from mnist_tasks.attestation.policy import SOFTWARE_LABEL, AttestationPolicy
+from mnist_tasks.attestation.policy import AttestationPolicy
 from mnist_tasks.attestation.software import SoftwareSource
+from mnist_tasks.config import SOFTWARE_LABEL
 from mnist_tasks.errors import ConfigurationError
 
 

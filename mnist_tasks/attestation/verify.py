@@ -20,7 +20,8 @@ from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
 from mnist_tasks.attestation.chain import AWS_NITRO_ROOT_SHA256, signing_key
 from mnist_tasks.attestation.document import PCR_BYTES, Document, SignedDocument, parse, refused
-from mnist_tasks.attestation.policy import NITRO_LABEL, SOFTWARE_LABEL, AttestationPolicy, Measurement
+from mnist_tasks.attestation.policy import AttestationPolicy, Measurement
+from mnist_tasks.config import NITRO_LABEL, SOFTWARE_LABEL, AttestationLabel
 
 _CLOCK_SKEW: Final = timedelta(seconds=60)
 _RSA_BITS: Final = range(2048, 4097)
@@ -40,7 +41,7 @@ class Attested:
     root_sha256: str
 
     @property
-    def label(self) -> str:
+    def label(self) -> AttestationLabel:
         """What records, reports and pages have to show: software attestation must never read as hardware's."""
         return NITRO_LABEL if self.root_sha256 == AWS_NITRO_ROOT_SHA256 else SOFTWARE_LABEL
 

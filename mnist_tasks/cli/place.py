@@ -42,7 +42,11 @@ class Place:
         Raises:
             ConfigurationError: there is no public key to verify them with.
         """
-        return Chain(self.storage, self.layout, TrustedKeys.from_file(self.settings.signing_keys))
+        return Chain(
+            self.storage,
+            self.layout,
+            TrustedKeys.from_file(self.settings.signing_keys, production=self.settings.attestation_production),
+        )
 
     @cached_property
     def encryption(self) -> Encryption:
@@ -61,7 +65,9 @@ def open_records(folder: Path | None, keys: Path | None) -> Chain:
         ConfigurationError: there is no such folder, or no such keys; or as `open_place`.
     """
     settings = Settings.from_environment(os.environ)
-    trusted = TrustedKeys.from_file(str(keys) if keys else settings.signing_keys)
+    trusted = TrustedKeys.from_file(
+        str(keys) if keys else settings.signing_keys, production=settings.attestation_production
+    )
     storage = Folder.at(folder) if folder else open_place().storage
     return Chain(storage, _layout(settings), trusted)
 

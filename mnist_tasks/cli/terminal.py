@@ -15,7 +15,7 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-OUTCOME_STYLES = {"released": "green", "kept": "yellow", "rejected": "red", "rolled_back": "magenta"}
+OUTCOME_STYLES = {"released": "green", "kept": "yellow", "rejected": "red", "declined": "red", "rolled_back": "magenta"}
 
 
 def console(*, stderr: bool = False) -> Console:

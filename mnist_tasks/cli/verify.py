@@ -97,7 +97,8 @@ def _champion(chain: Chain) -> Iterator[Step]:
         if service is None:
             raise NotFoundError("nothing is in service", mend="nothing was released yet")
         found.append((service.final, service.decision))
-        return f"{service.champion.name}, put into service by decision {service.decision.sequence}"
+        by = f"{service.champion.name}, put into service by decision {service.decision.sequence}"
+        return by + _place(service.decision)
 
     yield "pointer, signed decision and manifest agree", read
     yield from _objects(chain, *found[0])
@@ -109,10 +110,14 @@ def _final(chain: Chain, name: str) -> Iterator[Step]:
     def read() -> str:
         decision = read_promotion(chain, name)
         found.append((read_vouched(chain, decision), decision))
-        return f"promoted by decision {decision.sequence} of run {decision.run}"
+        return f"promoted by decision {decision.sequence} of run {decision.run}" + _place(decision)
 
     yield "signed decision and manifest agree", read
     yield from _objects(chain, *found[0])
+
+
+def _place(decision: Decision) -> str:
+    return f" ({attested})" if (attested := decision.evidence.attested) else ""
 
 
 def _objects(chain: Chain, manifest: Manifest, decision: Decision) -> Iterator[Step]:

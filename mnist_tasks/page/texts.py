@@ -6,13 +6,20 @@ from mnist_tasks.page.data import Move, RunView
 from mnist_tasks.promotion.decisions import Decision
 from mnist_tasks.report import words
 
-OUTCOMES = {"released": "released", "kept": "champion kept", "rejected": "not promoted", "rolled_back": "rolled back"}
+OUTCOMES = {
+    "released": "released",
+    "kept": "champion kept",
+    "rejected": "not promoted",
+    "declined": "declined by a person",
+    "rolled_back": "rolled back",
+}
 
 _HEADLINES = {
     "waiting": "Queued: the run has not started yet.",
     "preparing": "Preparing: the data set is downloaded and checked.",
     "training": "Training: {done} of {all} candidates are done.",
     "deciding": "Deciding: the best candidate is checked against the gates and the champion.",
+    "asking": "Waiting for a person to approve the best candidate, then deciding: see the run's required actions.",
 }
 
 
@@ -24,7 +31,10 @@ def headline(view: RunView) -> str:
         steps = ", ".join(view.run.failed_steps)
         return f"Failed at {steps}." if steps else "Failed."
     states = view.states.value or ()
-    return _HEADLINES[view.stage].format(done=sum(state.committed for state in states), all=len(states))
+    plan = view.plan.value
+    asks = view.stage == "deciding" and plan is not None and plan.config.approval_hours is not None
+    template = _HEADLINES["asking" if asks else view.stage]
+    return template.format(done=sum(state.committed for state in states), all=len(states))
 
 
 def reason(view: RunView) -> str:
@@ -71,7 +81,8 @@ def news(view: RunView) -> str:
 def mover(move: Move) -> str:
     """Who or what moved (or left) the champion."""
     run = move.run
-    what = "a rollback" if move.decision.kind == "rollback" else "the gate"
+    approver = move.decision.evidence.approved_by
+    what = "a rollback" if move.decision.kind == "rollback" else f"{approver} and the gate" if approver else "the gate"
     if run is None:
         return f"{what}, run {move.decision.run}"
     return f"{what}, run {run.run_id}" + (f", triggered by {run.user}" if run.user else "")

@@ -44,5 +44,5 @@ def verify_final(chain: Chain, decision: Decision) -> Verified | None:
         "signed",
         f"Decision {decision.sequence} is signed with a key that this deployment trusts, and vouches for the manifest, "
         f"which names the weights by their SHA-256 ({final.weights.sha256[:12]}…). The page does not read the weights "
-        "themselves.",
+        "themselves." + (f" The place that decided: {attested}." if (attested := decision.evidence.attested) else ""),
     )

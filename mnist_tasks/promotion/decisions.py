@@ -12,12 +12,22 @@ from datetime import datetime
 from itertools import islice
 
 from mnist_tasks import __version__
-from mnist_tasks.errors import Conflict, GateFailed
+from mnist_tasks.errors import Conflict, GateFailed, NotFoundError
 from mnist_tasks.promotion.chain import START, Chain, Head, Link
 from mnist_tasks.promotion.records import NO_EVIDENCE, Champion, Decision, Evidence, Verdict
 from mnist_tasks.storage import parse, to_json
 
-__all__ = ["NO_EVIDENCE", "Champion", "Decision", "Evidence", "Verdict", "find_of_run", "passed", "record"]
+__all__ = [
+    "NO_EVIDENCE",
+    "Champion",
+    "Decision",
+    "Evidence",
+    "Verdict",
+    "find_of_run",
+    "passed",
+    "read_of_run",
+    "record",
+]
 
 # Each lost race is another run's decision; that many within one step means that something else is wrong.
 _TRIES = 20
@@ -99,6 +109,19 @@ def find_of_run(chain: Chain, slug: str, *, within: int | None = None) -> Decisi
     if stored is None:
         return None
     return _of_run(islice(chain.walk(parse(Head, chain.storage, stored)), within), slug)
+
+
+def read_of_run(chain: Chain, slug: str) -> Decision:
+    """The decision of a run that has come to one.
+
+    Raises:
+        NotFoundError: it has not.
+        IntegrityError: the chain is damaged.
+    """
+    decision = find_of_run(chain, slug)
+    if decision is None:
+        raise NotFoundError(f"run {slug} has no decision yet", mend="let the step that decides end first")
+    return decision
 
 
 def passed(decision: Decision) -> Decision:

@@ -19,7 +19,8 @@ from mnist_tasks.encryption import Encryption
 from mnist_tasks.inference import Weights, predict, read_weights
 from mnist_tasks.metrics import Evaluation, evaluate
 from mnist_tasks.plan import best_of
-from mnist_tasks.promotion import decisions
+from mnist_tasks.promotion import answers, decisions
+from mnist_tasks.promotion.answers import Answer
 from mnist_tasks.promotion.chain import Chain
 from mnist_tasks.promotion.decisions import NO_EVIDENCE, Champion, Decision, Evidence, Verdict
 from mnist_tasks.promotion.finals import keep_promotion, read_final_of
@@ -35,10 +36,12 @@ def promote(
     *,
     now: datetime,
     evidence: Evidence = NO_EVIDENCE,
+    answer: Answer | None = None,
 ) -> Decision:
     """Promote the best candidate of the run `slug`, and release it if the run's rule says so.
 
     The classifier is that of the chain's layout; its thresholds decide.
+    Where the run asks a person, `answer` is what came of it: without an approval there is no `_final`.
 
     Killed at any moment and run again, it ends in the same state with one decision: a decision that was made stands.
 
@@ -47,12 +50,15 @@ def promote(
         NotFoundError: the plan, the report on its data set, a candidate of it, or the data set is not there.
         IntegrityError: the data set did not pass; or a checkpoint, the champion's final or the chain of decisions is
             damaged, or a decision is not signed by anybody whom we trust.
-        ConfigurationError: the chain has no signer, or one that nobody trusts.
+        ConfigurationError: the chain has no signer, or one that nobody trusts; or an answer is missing, or was not
+            asked for.
         Conflict: other runs decided again and again at the same moment.
     """
     decision = decisions.find_of_run(chain, slug)
     if decision is None:
-        decision = _decide(chain, encryption, slug, now=now, evidence=evidence)
+        if answer is not None:
+            evidence = evidence.model_copy(update={"approved_by": answer.approved_by})
+        decision = _decide(chain, encryption, slug, answer, now=now, evidence=evidence)
     keep_promotion(chain, decision)
     update_champion(chain)
     return decisions.passed(decision)
@@ -84,23 +90,34 @@ class _Examination:
         return tuple(gate.sentence for gate in self.gates if not gate.passed)
 
 
-def _decide(chain: Chain, encryption: Encryption, slug: str, *, now: datetime, evidence: Evidence) -> Decision:
+def _decide(
+    chain: Chain,
+    encryption: Encryption,
+    slug: str,
+    answer: Answer | None,
+    *,
+    now: datetime,
+    evidence: Evidence,
+) -> Decision:
     storage, layout = chain.storage, chain.layout
     inputs = read_inputs(chain, slug)
+    answers.check(answer, inputs.plan)
+    declined = answer.refusal(inputs.plan) if answer else None
     candidate = best_of(storage, layout, inputs.plan)
     dataset = load(storage, layout, inputs.plan.dataset_sha256)
     examination = _examine(chain, encryption, candidate, dataset)
     final = None
-    if not examination.failures:
+    if declined is None and not examination.failures:
         final = _Stored.of(chain, checkpoints.commit_final(storage, encryption, layout, candidate, now=now))
 
     def decide(champion: Champion | None) -> Verdict:
         if final is None:
-            return _rejected(examination, inputs)
+            return _refused(examination, inputs, declined)
         champion_right = _champion_right(chain, encryption, champion, dataset) if champion else None
         return _promoted(examination, inputs, final, champion_right, layout.classifier.thresholds)
 
-    return decisions.record(chain, slug, decide, now=now, evidence=evidence)
+    known = evidence.model_copy(update={"trainer_image": candidate.trainer_image})
+    return decisions.record(chain, slug, decide, now=now, evidence=known)
 
 
 def _examine(chain: Chain, encryption: Encryption, candidate: Manifest, dataset: Dataset) -> _Examination:
@@ -132,18 +149,18 @@ def _champion_right(
     return _right(weights, dataset.x_test, dataset.y_test)
 
 
-def _rejected(examination: _Examination, inputs: Inputs) -> Verdict:
+def _refused(examination: _Examination, inputs: Inputs, declined: str | None) -> Verdict:
     candidate = examination.candidate.manifest
     return Verdict(
         kind="promotion",
-        outcome="rejected",
+        outcome="declined" if declined else "rejected",
         candidate=candidate.name,
         weights_sha256=candidate.weights.plaintext_sha256,
         ciphertext_sha256=candidate.weights.sha256,
         manifest_sha256=examination.candidate.sha256,
         gates=examination.gates,
         evaluation=examination.evaluation,
-        reason="; ".join(examination.failures),
+        reason=declined or "; ".join(examination.failures),
         dataset_sha256=candidate.job.dataset_sha256,
         plan_sha256=inputs.plan_sha256,
         validation_sha256=inputs.validation_sha256,

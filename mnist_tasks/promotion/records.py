@@ -6,7 +6,7 @@ from typing import Any, Literal, Self
 
 from pydantic import AwareDatetime, Field, model_validator
 
-from mnist_tasks.config import FinalName, Frozen, S3KeyPart, Sha256
+from mnist_tasks.config import AttestationLabel, FinalName, Frozen, ImageDigest, S3KeyPart, Sha256
 from mnist_tasks.metrics import Evaluation
 from mnist_tasks.promotion.gates import Comparison, Gate
 
@@ -23,16 +23,38 @@ class Champion(Frozen):
     reason: str = Field(min_length=1)
 
 
+class Attestation(Frozen):
+    """What `attestation.verify.Attested.record()` tells of the place that decided; `pcrs` are its measurements."""
+
+    label: AttestationLabel
+    module_id: str = Field(min_length=1)
+    timestamp: AwareDatetime
+    pcrs: dict[str, str]
+    document_sha256: Sha256
+    root_sha256: Sha256
+
+    @model_validator(mode="after")
+    def _names_an_image(self) -> Self:
+        if "0" not in self.pcrs:
+            raise ValueError("PCR0, which measures the image, has to be there")
+        return self
+
+
 class Evidence(Frozen):
     """What is known of the circumstances, each None where it is not.
 
-    `approved_by` is a person, `attestation` is `attestation.verify.Attested.record()` of the place that decides, and
-    `trainer_image` the digest of the image that trained.
+    `approved_by` is a person, as Airflow states it, `attestation` what the place that decides has proved of itself, and
+    `trainer_image` the digest of the image that trained, as the trainer tells it.
     """
 
     approved_by: str | None = Field(default=None, min_length=1)
-    attestation: dict[str, Any] | None = None
-    trainer_image: str | None = Field(default=None, pattern=r"^sha256:[0-9a-f]{64}$")
+    attestation: Attestation | None = None
+    trainer_image: ImageDigest | None = None
+
+    @property
+    def attested(self) -> AttestationLabel | None:
+        """What kind of place has proved itself; the word that has to be shown."""
+        return self.attestation.label if self.attestation else None
 
 
 NO_EVIDENCE = Evidence()
@@ -41,14 +63,15 @@ NO_EVIDENCE = Evidence()
 class Verdict(Frozen):
     """What a step found and wants to have recorded. `reason` is a sentence for people.
 
-    `final` is what the verdict is about, unless the candidate was rejected. The rest belongs to the final, or to the
-    rejected candidate: `weights_sha256` (of the plaintext: the same for candidate and final), `ciphertext_sha256` and
-    `manifest_sha256` (of the objects as they are stored), `evaluation` (figures on the test images).
+    The gates reject; a person who was asked, or does not answer, declines. `final` is what the verdict is about, unless
+    there is none for that. The rest belongs to the final, or to the candidate that became none: `weights_sha256` (of
+    the plaintext: the same for candidate and final), `ciphertext_sha256` and `manifest_sha256` (of the objects as they
+    are stored), `evaluation` (figures on the test images).
     `plan_sha256` and `validation_sha256` belong to the run's records as they are stored; a rollback has none.
     """
 
     kind: Literal["promotion", "rollback"]
-    outcome: Literal["released", "kept", "rejected", "rolled_back"]
+    outcome: Literal["released", "kept", "rejected", "declined", "rolled_back"]
     candidate: str | None = None
     final: str | None = None
     weights_sha256: Sha256
@@ -71,7 +94,7 @@ class Verdict(Frozen):
     def _fields_agree(self) -> Self:
         if (self.kind == "rollback") != (self.outcome == "rolled_back"):
             raise ValueError(f"a {self.kind} cannot end as {self.outcome}")
-        if (self.final is None) != (self.outcome == "rejected"):
+        if (self.final is None) != (self.outcome in {"rejected", "declined"}):
             raise ValueError(f"outcome {self.outcome} with final {self.final}")
         return self
 

@@ -121,7 +121,8 @@ def rollback(
                 dataset_sha256=final.job.dataset_sha256,
             )
 
-        decision = decisions.record(chain, slug, decide, now=now, evidence=evidence)
+        known = evidence.model_copy(update={"trainer_image": final.trainer_image})
+        decision = decisions.record(chain, slug, decide, now=now, evidence=known)
     update_champion(chain)
     return decision
 

@@ -18,8 +18,8 @@ from typing import Any, Final, Literal
 
 from pydantic import Field
 
-from mnist_tasks.config import Frozen, Sha256
-from mnist_tasks.errors import ConfigurationError, IntegrityError
+from mnist_tasks.config import AttestationLabel, Frozen, Sha256
+from mnist_tasks.errors import ConfigurationError, IntegrityError, SignatureRefused
 from mnist_tasks.promotion.records import Decision
 from mnist_tasks.signing import Signer, TrustedKeys, open_envelope, seal
 from mnist_tasks.storage import to_json
@@ -115,7 +115,7 @@ def believe(body: bytes, *, keys: TrustedKeys, where: str) -> Decision:
     """The decision in a stored envelope. Nothing in it is looked at before its signature was verified.
 
     Raises:
-        SignatureRefused: none of the trusted keys has signed it.
+        SignatureRefused: none of the trusted keys has signed it, or one that says otherwise where it may be used.
         IntegrityError: what was signed is no decision of this project.
     """
     believed = open_envelope(body, PAYLOAD_TYPE, keys=keys, where=where)
@@ -126,7 +126,23 @@ def believe(body: bytes, *, keys: TrustedKeys, where: str) -> Decision:
     decision = found.predicate.decision
     if found != statement(decision, builder=found.predicate.builder.id):
         raise _no_decision(where, "its subjects or dependencies are not those of the decision in it")
+    _check_place(decision, keys.attested.get(believed.keyid), where)
     return decision
+
+
+def _check_place(decision: Decision, expected: AttestationLabel | None, where: str) -> None:
+    """What the record says of the place that signed it, against what is known of the key.
+
+    Evidence is what the signer says of himself. It counts where the key could be opened in such a place alone, and
+    that the deployment knows, not the record.
+    """
+    came = decision.evidence.attested
+    if came != expected:
+        raise SignatureRefused(
+            f"{where} carries as its attestation: {came or 'none'}; what its key signs carries: {expected or 'none'}",
+            mend="find out who used the key; if it is an attested promoter's, a line before it has to say so in the "
+            "file that MNIST_SIGNING_KEYS names (docs/signing.md)",
+        )
 
 
 def _object(payload: bytes) -> dict[str, Any]:

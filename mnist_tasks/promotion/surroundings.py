@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
-from mnist_tasks.config import ENVIRONMENT_PREFIX, PromoterSettings, PromotionJob, variables_of
+from mnist_tasks.config import ATTESTATION_PREFIX, ENVIRONMENT_PREFIX, PromoterSettings, PromotionJob, variables_of
 from mnist_tasks.errors import ConfigurationError
 
 # What a process needs to run at all.
@@ -28,10 +28,15 @@ _AWS = {
     "AWS_SECRET_ACCESS_KEY",
     "AWS_SESSION_TOKEN",
 }
-_ADDRESSES = {"AWS_ENDPOINT_URL", "AWS_CONTAINER_CREDENTIALS_FULL_URI"}
+_ADDRESSES = {"AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_KMS", "AWS_CONTAINER_CREDENTIALS_FULL_URI"}
 # `action` is the argument, and no variable.
 _JOB = {name for field, name in variables_of(PromotionJob).items() if field != "action"}
 _DEFINITION = set(variables_of(PromoterSettings).values())
+# The variables of `attestation.AttestationPolicy`, which is not loaded where there is no attestation.
+_ATTESTATION = {
+    f"{ATTESTATION_PREFIX}{name}"
+    for name in ("MEASUREMENTS", "MAX_AGE_SECONDS", "PRODUCTION", "SOFTWARE_ROOT", "SOFTWARE_FOLDER")
+}
 
 
 def admitted(environment: Mapping[str, str]) -> dict[str, str]:
@@ -40,7 +45,7 @@ def admitted(environment: Mapping[str, str]) -> dict[str, str]:
     Raises:
         ConfigurationError: a variable of ours or of AWS's is unknown, or leads to another machine.
     """
-    known = _SYSTEM | _AWS | _ADDRESSES | _JOB | _DEFINITION
+    known = _SYSTEM | _AWS | _ADDRESSES | _JOB | _DEFINITION | _ATTESTATION
     unknown = sorted(name for name in environment.keys() - known if name.startswith((ENVIRONMENT_PREFIX, "AWS_")))
     if unknown:
         raise ConfigurationError(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from mnist_tasks import checkpoints
 from mnist_tasks.checkpoints import Manifest
-from mnist_tasks.errors import IntegrityError, NotFoundError
+from mnist_tasks.errors import IntegrityError
 from mnist_tasks.history import History
 from mnist_tasks.layout import Layout, RunObject
 from mnist_tasks.metrics import Evaluation, wilson_interval
@@ -102,7 +102,7 @@ def collect(chain: Chain, slug: str) -> ReportData:
     """
     storage, layout = chain.storage, chain.layout
     plan = read_plan(storage, layout, slug)
-    decision = read_decision(chain, slug)
+    decision = decisions.read_of_run(chain, slug)
     manifests = tuple(checkpoints.read(storage, layout, job.candidate) for job in plan.jobs)
     validation = storage.get(layout.run(slug, "validation.json"))
     check_inputs(chain, decision)
@@ -117,16 +117,3 @@ def collect(chain: Chain, slug: str) -> ReportData:
         final=read_vouched(chain, decision) if decision.final else None,
         trusted_keys=tuple(chain.keys.keys),
     )
-
-
-def read_decision(chain: Chain, slug: str) -> Decision:
-    """The decision of a run that has come to one.
-
-    Raises:
-        NotFoundError: it has not.
-        IntegrityError: the chain of decisions is damaged.
-    """
-    decision = decisions.find_of_run(chain, slug)
-    if decision is None:
-        raise NotFoundError(f"run {slug} has no decision yet", mend="let the step that decides end first")
-    return decision

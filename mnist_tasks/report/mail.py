@@ -32,7 +32,8 @@ PLOTS = (
     ("recall", "Recall by {noun}", "Share of each {noun}'s images that was read rightly"),
     ("calibration", "Calibration", "How often answers were right by how sure the model was of them"),
 )
-_RUN_ID_LIMIT = 250
+RUN_ID_LIMIT = 250
+NO_IMAGES: Mapping[str, bytes] = {}
 
 
 class FailedStep(Frozen):
@@ -77,19 +78,20 @@ def render_report_mail(
     classifier = data.layout.classifier
     shown = [tuple(text.format(noun=classifier.noun) for text in plot) for plot in PLOTS if plot[0] in images]
     values = facts(data) | {
-        "run_id": one_line(data.plan.run_id, _RUN_ID_LIMIT),
+        "run_id": one_line(data.plan.run_id, RUN_ID_LIMIT),
         "gates_line": _gates_line(data.decision),
         "data_line": _data_line(data),
         "report_uri": data.uri(data.key("report.html")),
         "recovery": words.recovery(classifier, earlier_failure),
-        **_links(airflow_url, data.plan.dag_id, data.plan.run_id),
+        **links(airflow_url, data.plan.dag_id, data.plan.run_id),
         "plots": shown,
     }
     attached = {f"{name}@{CID_DOMAIN}": images[name] for name, _, _ in shown}
-    return _mail("report_mail", words.subject(data, recovered=bool(earlier_failure)), values, attached)
+    return compose("report_mail", words.subject(data, recovered=bool(earlier_failure)), values, attached)
 
 
-def _links(airflow_url: str, dag_id: str, run_id: str) -> dict[str, str]:
+def links(airflow_url: str, dag_id: str, run_id: str) -> dict[str, str]:
+    """Where a person goes from here."""
     run_url = words.run_url(airflow_url, dag_id, run_id)
     return {"run_url": run_url, "page_url": words.page_url(run_url)}
 
@@ -119,21 +121,21 @@ def render_failure_mail(
     """
     more = f" (and {len(failures) - 1} more)" if len(failures) > 1 else ""
     what = f"failed at {failures[0].step}{more}: {failures[0].summary}" if failures else "failed, no cause recorded"
-    links = _links(airflow_url, dag_id, run_id)
+    linked = links(airflow_url, dag_id, run_id)
     values = {
         "headline": f"{what[0].upper()}{what[1:]}",
-        "failures": [_for_people(failure, links["run_url"]) for failure in failures],
+        "failures": [_for_people(failure, linked["run_url"]) for failure in failures],
         "dag_id": dag_id,
-        "run_id": one_line(run_id, _RUN_ID_LIMIT),
+        "run_id": one_line(run_id, RUN_ID_LIMIT),
         "steps": [
             Step(
                 "Once it is mended, clear the run; it goes on from there, and does nothing twice:",
                 words.retry_command(dag_id, run_id),
             )
         ],
-        **links,
+        **linked,
     }
-    return _mail("failure_mail", f"{words.prefix(classifier)}{what}", values, {})
+    return compose("failure_mail", f"{words.prefix(classifier)}{what}", values)
 
 
 def _for_people(failure: FailedStep, run_url: str) -> dict[str, Any]:
@@ -168,14 +170,15 @@ def render_rollback_mail(
         "decision": decision,
         "accuracy": f"{percent(decision.evaluation.accuracy)} of {decision.evaluation.images:,} images",
         "decision_line": f"number {decision.sequence}, {decision.created:%Y-%m-%d %H:%M} UTC",
-        "run_id": one_line(run_id, _RUN_ID_LIMIT),
+        "run_id": one_line(run_id, RUN_ID_LIMIT),
         "steps": [Step("To undo it:", undo)] if undo else [],
-        **_links(airflow_url, dag_id, run_id),
+        **links(airflow_url, dag_id, run_id),
     }
-    return _mail("rollback_mail", f"{words.prefix(classifier)}rolled back to {decision.champion_after}", values, {})
+    return compose("rollback_mail", f"{words.prefix(classifier)}rolled back to {decision.champion_after}", values)
 
 
-def _mail(template: str, subject: str, values: Mapping[str, Any], images: Mapping[str, bytes]) -> Mail:
+def compose(template: str, subject: str, values: Mapping[str, Any], images: Mapping[str, bytes] = NO_IMAGES) -> Mail:
+    """A mail of the two templates of that name."""
     return Mail(
         subject=subject,
         text=templates().get_template(f"{template}.txt").render(values),

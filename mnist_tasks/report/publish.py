@@ -16,8 +16,9 @@ from mnist_tasks.config import Frozen
 from mnist_tasks.cost import Prices, cost_of
 from mnist_tasks.dataset import load
 from mnist_tasks.notify import Mail
+from mnist_tasks.promotion import decisions
 from mnist_tasks.promotion.chain import Chain
-from mnist_tasks.report.data import collect, read_decision
+from mnist_tasks.report.data import collect
 from mnist_tasks.report.mail import render_report_mail, render_rollback_mail
 from mnist_tasks.report.pictures import digits_png, to_png
 from mnist_tasks.report.render import draw, render_html, to_dict
@@ -83,7 +84,7 @@ def compose_rollback_mail(chain: Chain, slug: str, *, dag_id: str, run_id: str, 
         NotFoundError: it was not.
         IntegrityError: the chain of decisions is damaged.
     """
-    decision = read_decision(chain, slug)
+    decision = decisions.read_of_run(chain, slug)
     return render_rollback_mail(
         chain.layout.classifier, decision, dag_id=dag_id, run_id=run_id, airflow_url=airflow_url
     )

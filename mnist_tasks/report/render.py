@@ -202,7 +202,7 @@ def to_dict(
         "verification": {
             "decision_signed_by_one_of": list(data.trusted_keys),
             "final_is_the_one_decided_about": data.final is not None,
-            "attested": data.decision.evidence.attestation is not None,
+            "attestation": data.decision.evidence.attested,
             "approved_by": data.decision.evidence.approved_by,
         },
         "cost": _bill(cost) if cost else None,

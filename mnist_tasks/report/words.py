@@ -91,6 +91,8 @@ def headline(decision: Decision) -> str:
             return "Promoted and released: this model is the new champion."
         case "kept":
             return f"Promoted, champion kept: {why_kept(decision)}."
+        case "declined":
+            return f"Promoted nothing: {decision.reason}."
         case "rolled_back":
             return "Rolled back: an earlier model is the champion again."
         case _:
@@ -105,6 +107,8 @@ def subject(data: ReportData, *, recovered: bool = False) -> str:
             return f"{before}promoted and released: {percent(data.evaluation.accuracy)} on test"
         case "kept":
             return f"{before}promoted, champion kept: {why_kept(data.decision)}"
+        case "declined":
+            return f"{before}promoted nothing: {data.decision.reason}"
         case _:
             return f"{before}not promoted: {why_rejected(data.decision)}"
 
@@ -115,6 +119,8 @@ def reason(decision: Decision) -> str:
     if decision.outcome == "rejected":
         failed = sum(not gate.passed for gate in decision.gates)
         text = f"{failed} of {len(decision.gates)} gates failed; what is in service stays in service"
+    elif decision.outcome == "declined":
+        text = "a person was asked to approve it; what is in service stays in service"
     elif decision.comparison:
         text = text.partition(": ")[2]
     return f"{text[:1].upper()}{text[1:].rstrip('.')}."
@@ -156,7 +162,8 @@ def _epochs(numbers: tuple[int, ...]) -> str:
 
 def repeat_command(plan: Plan) -> str:
     """The same candidates again: every value that a result depends on, and the seed that this run drew."""
-    conf = plan.config.model_dump(mode="json", exclude={"recipients"}) | {"seed": plan.seed}
+    unsaid = {"recipients"} if plan.config.approval_hours else {"recipients", "approval_hours"}
+    conf = plan.config.model_dump(mode="json", exclude=unsaid) | {"seed": plan.seed}
     return _command("airflow", "dags", "trigger", plan.dag_id, "--conf", json.dumps(conf))
 
 
@@ -190,6 +197,8 @@ def _steps_of_outcome(decision: Decision) -> tuple[Step, ...]:
         return (
             Step("The champion is untouched. Find out why before you train again: gates and data checks say where."),
         )
+    if decision.outcome == "declined":
+        return (Step("Nothing has to be done: the champion stays. To promote this model after all, repeat the run."),)
     if decision.outcome == "kept" and decision.final:
         by_hand = rollback_command(decision.final, "why it has to be this one")
         return (

@@ -2,12 +2,12 @@
 
 Everything is said by environment variables: the job by `MNIST_...` (`mnist_tasks.config.TrainingJob`, and for what
 holds for every job `ContainerSettings`), AWS's region, credentials and endpoint by its own (`AWS_DEFAULT_REGION`,
-`AWS_ENDPOINT_URL`...). Progress goes to stdout and to S3 (`mnist_tasks.training.telling`); an expected failure is one
-error on stderr. A job whose manifest is committed already ends at once, with success.
+`AWS_ENDPOINT_URL`...). Events go to stdout (`mnist_tasks.events`), progress also to S3. A job whose manifest is
+committed already ends at once, with success.
 
 Exit codes (`mnist_tasks.ecs` says what each of them means to a retry):
     0: the checkpoint is committed: its manifest is in S3.
-    1: a defect, or the time limit was reached; its traceback is on stderr.
+    1: a defect, or the time limit was reached; its traceback is in the log.
     2: the configuration was refused: a variable, a parameter that training diverges with, access to bucket or key.
     3: what S3 holds was refused: there is no such bucket or data set, or it is not what its hash or name says.
     4: S3 or KMS could not be used: it did not answer, was overloaded, or somebody else wrote first.
@@ -25,8 +25,9 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from mnist_tasks import events
 from mnist_tasks.config import ContainerSettings, TrainingJob
-from mnist_tasks.container import limit_time, open_encryption, open_storage, run, say
+from mnist_tasks.container import limit_time, open_encryption, open_storage, run
 from mnist_tasks.errors import IntegrityError
 
 if TYPE_CHECKING:
@@ -46,7 +47,9 @@ _BRIEF = {"connect_timeout": 2, "read_timeout": 10, "retries": {"mode": "standar
 
 def main(environment: Mapping[str, str]) -> int:
     """Train the job that the environment describes, and return the exit code."""
-    return run(lambda: _work(environment))
+    about = {"run": environment.get("MNIST_RUN", ""), "candidate": environment.get("MNIST_CANDIDATE", "")}
+    about["classifier"] = environment.get("MNIST_CLASSIFIER", "mnist")
+    return run(lambda: _work(environment), **about)
 
 
 def _work(environment: Mapping[str, str]) -> None:
@@ -63,7 +66,7 @@ def _run(job: TrainingJob, key: str) -> None:
 
     storage, layout = open_storage(job.bucket), Layout(named(job.classifier), job.checkpoints_prefix)
     # Clients of its own for what training can do without: it must not wait long for an S3 or KMS that does not answer.
-    resume = Resume(open_storage(job.bucket, _BRIEF), open_encryption(key, config=_BRIEF), layout, job, say)
+    resume = Resume(open_storage(job.bucket, _BRIEF), open_encryption(key, config=_BRIEF), layout, job)
     manifest = checkpoints.find(storage, layout, job.candidate)
     if manifest is None:
         manifest = _train(storage, open_encryption(key), layout, job, resume)
@@ -73,27 +76,29 @@ def _run(job: TrainingJob, key: str) -> None:
             mend="train this candidate in a new run, which claims a name of its own",
         )
     else:
-        say(f"{job.candidate} is committed already: nothing to do")
+        events.tell("done already", f"{job.candidate} is committed already: nothing to do")
     # Also in the second case: the earlier try may have been killed between the two.
     resume.delete()
-    say(f"manifest: {storage.uri(layout.manifest(manifest.name))}")
+    events.tell("committed", f"manifest: {storage.uri(layout.manifest(manifest.name))}")
 
 
 def _train(storage: Storage, encryption: Encryption, layout: Layout, job: TrainingJob, resume: Resume) -> Manifest:
     training, validation = _examples(storage, layout, job)
-    say(
+    events.tell(
+        "started",
         f"{job.candidate}: {len(training.labels):,} training and {len(validation.labels):,} validation images, "
-        f"{job.epochs} epochs, batch size {job.batch_size}, learning rate {job.learning_rate:g}, seed {job.seed}"
+        f"{job.epochs} epochs, batch size {job.batch_size}, learning rate {job.learning_rate:g}, seed {job.seed}",
     )
     state = resume.load()
     if state:
-        say(f"resumed after epoch {len(state.history.epochs)} of {job.epochs}")
+        events.tell("resumed", f"resumed after epoch {len(state.history.epochs)} of {job.epochs}")
     from mnist_tasks import checkpoints
+    from mnist_tasks.training.image import image_digest
     from mnist_tasks.training.loop import train
     from mnist_tasks.training.telling import Telling
     from mnist_tasks.training.weights import initial_weights, weights_file
 
-    telling = Telling(resume.storage, layout, job, say, images=len(training.labels), terminal=sys.stdout.isatty())
+    telling = Telling(resume.storage, layout, job, images=len(training.labels))
 
     def on_epoch(state: State) -> None:
         resume.save(state)
@@ -121,6 +126,7 @@ def _train(storage: Storage, encryption: Encryption, layout: Layout, job: Traini
         history=history,
         parameters=best.parameters,
         now=datetime.now(UTC),
+        trainer_image=image_digest(os.environ),
     )
 
 

@@ -7,9 +7,9 @@ worth more than one that could be resumed.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
+from mnist_tasks import events
 from mnist_tasks.config import TrainingJob
 from mnist_tasks.encryption import Binding, Encryption
 from mnist_tasks.errors import IntegrityError, MnistError
@@ -22,13 +22,12 @@ _CONTENT_TYPE = "application/octet-stream"
 
 @dataclass(frozen=True)
 class Resume:
-    """The resume state of one job. `say` gets a line for each thing that a person may want to know."""
+    """The resume state of one job. What it survives is told as a warning."""
 
     storage: Storage
     encryption: Encryption
     layout: Layout
     job: TrainingJob
-    say: Callable[[str], None]
 
     @property
     def key(self) -> str:
@@ -53,7 +52,8 @@ class Resume:
         try:
             return State.from_bytes(self.encryption.decrypt(stored.body, self._binding), self.job)
         except IntegrityError as error:
-            self.say(f"resume state {self.storage.uri(self.key)} is ignored, training starts anew: {error.problem}")
+            uri = self.storage.uri(self.key)
+            events.warn("resume ignored", f"resume state {uri} is ignored, training starts anew: {error.problem}")
             return None
 
     def save(self, state: State) -> None:
@@ -62,11 +62,12 @@ class Resume:
             body = self.encryption.encrypt(state.to_bytes(self.job), self._binding)
             self.storage.put(self.key, body, content_type=_CONTENT_TYPE)
         except MnistError as error:
-            self.say(f"resume state after epoch {len(state.history.epochs)} was not saved: {error.problem}")
+            epoch = len(state.history.epochs)
+            events.warn("resume not saved", f"resume state after epoch {epoch} was not saved: {error.problem}")
 
     def delete(self) -> None:
         """Remove it: the manifest is committed. Left behind by a failure, it expires with the rest of the run."""
         try:
             self.storage.delete(self.key)
         except MnistError as error:
-            self.say(f"resume state was not deleted: {error.problem}")
+            events.warn("resume not deleted", f"resume state was not deleted: {error.problem}")

@@ -131,7 +131,7 @@ def task_definition(pipeline: Pipeline) -> Callable[[str, list[str]], str]:
                     "logConfiguration": {
                         "logDriver": "awslogs",
                         "options": {
-                            "awslogs-group": "/mnist/trainer",
+                            "awslogs-group": "/mnist/containers",
                             "awslogs-region": "us-east-1",
                             "awslogs-stream-prefix": "trainer",
                         },

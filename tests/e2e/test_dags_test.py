@@ -13,6 +13,7 @@ GREEN = {
     "plan": ["success"],
     "train": ["success", "success"],
     "pick_best": ["success"],
+    "approve": ["skipped"],
     "promote": ["success"],
     "report": ["success"],
     "email_report": ["success"],
@@ -113,11 +114,33 @@ def test_the_report_is_one_self_contained_page(pipeline, first):
 def test_what_the_container_prints_stands_in_the_task_log_while_it_runs(first):
     """Airflow had logged the first epoch before the container ended the last one."""
     assert re.search(r"epoch +1/10 +batch 1 ", first.log)
-    line = r"^(\S+)Z \[info +\] \[(\d{4}-\d\d-\d\d) ([\d:]+),(\d+)\] .*epoch +%s/10 "
+    line = r"^(\S+)Z \[info +\] \[(\d{4}-\d\d-\d\d) ([\d:]+),(\d+)\] epoch +%s/10 "
     logged = datetime.fromisoformat(re.search(line % 1, first.log, re.MULTILINE)[1])
     _, day, second, milliseconds = re.search(line % 10, first.log, re.MULTILINE).groups()
 
     assert logged < datetime.fromisoformat(f"{day}T{second}.{milliseconds}")
+    assert '"event": ' not in first.log, "people read sentences; the JSON stays in CloudWatch"
+
+
+def test_the_promoter_has_told_cloudwatch_what_its_alarms_wait_for(pipeline, first):
+    group = pipeline.laptop.cloud.environment["MNIST_LOG_GROUP"]
+    logs = pipeline.client("logs")
+    streams = [s["logStreamName"] for s in logs.describe_log_streams(logGroupName=group)["logStreams"]]
+    told = [
+        json.loads(event["message"])
+        for stream in streams
+        if stream.startswith("promoter/promoter/")
+        for event in logs.get_log_events(logGroupName=group, logStreamName=stream)["events"]
+    ]
+
+    (decided,) = (event for event in told if event["event"] == "decided" and event["run"] == first.slug)
+    assert (decided["outcome"], decided["promoted"], decided["released"], decided["action"]) == (
+        "released",
+        1,
+        1,
+        "promote",
+    )
+    assert {metric["Name"] for metric in decided["_aws"]["CloudWatchMetrics"][0]["Metrics"]} >= {"test_accuracy"}
 
 
 @pytest.fixture(scope="module")
@@ -208,3 +231,15 @@ def test_the_sweep_stops_the_task_that_an_ended_run_left_and_no_other(pipeline, 
     assert running == [foreign]
     (stopped,) = ecs.describe_tasks(cluster=cluster, tasks=[left])["tasks"]
     assert stopped["stoppedReason"] == f"leftover: run {first.slug} is over"
+
+
+def test_a_run_that_asks_a_person_is_refused_by_dags_test_and_does_not_hang(pipeline, first):
+    """Nobody would apply its time-out there."""
+    outcome = pipeline.run({"candidates": 1, "epochs": 1, "approval_hours": 1})
+
+    assert (outcome.status != 0, outcome.steps["approve"], outcome.steps["promote"]) == (
+        True,
+        ["failed"],
+        ["upstream_failed"],
+    )
+    assert "cannot wait for a person's approval" in outcome.log

@@ -50,7 +50,7 @@ def test_a_command_and_an_environment_change_nothing_of_what_is_run(image: str) 
 
     assert run.returncode == 2
     assert "mine" not in run.stdout
-    assert run.stderr.startswith("error: ")
+    assert json.loads(run.stdout)["level"] == "error"
 
 
 def test_sigterm_reaches_the_first_process_which_ends_with_143(figures: dict[str, Any]) -> None:
@@ -76,7 +76,7 @@ def test_sigterm_reaches_the_first_process_which_ends_with_143(figures: dict[str
         docker("stop", "--time", "20", trainer)
 
         assert docker("inspect", "--format", "{{.State.ExitCode}}", trainer).stdout.strip() == "143"
-        assert "stopped by SIGTERM" in docker("logs", trainer).stderr
+        assert "stopped by SIGTERM" in docker("logs", trainer).stdout
     finally:
         docker("rm", "--force", trainer, silent, check=False)
 

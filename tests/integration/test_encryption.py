@@ -158,16 +158,15 @@ def test_no_reader_takes_weights_that_were_tampered_with(
 
 @pytest.mark.parametrize("manipulation", MANIPULATIONS)
 def test_training_ignores_a_state_that_was_tampered_with(
-    storage: Storage, encryption: Encryption, manipulation: str
+    storage: Storage, encryption: Encryption, manipulation: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    said: list[str] = []
     job = job_for(storage.bucket)
-    resume = Resume(storage, encryption, LAYOUT, job, said.append)
+    resume = Resume(storage, encryption, LAYOUT, job)
     at = Binding(storage.bucket, resume.key, job.run, job.candidate, "resume")
     storage.put(resume.key, MANIPULATIONS[manipulation](encryption, encryption.encrypt(BODY, at), BODY, at))
     assert resume.load() is None
-    assert "is ignored, training starts anew: " in said[0]
-    assert "does not hold what was encrypted for it" in said[0]
+    assert "is ignored, training starts anew: " in caplog.messages[0]
+    assert "does not hold what was encrypted for it" in caplog.messages[0]
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

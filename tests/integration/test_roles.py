@@ -5,7 +5,6 @@ What it cannot enforce (conditions of RunTask, iam:PassRole, encryption at rest)
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable
 from functools import partial
@@ -16,7 +15,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 import localcloud
-from tests.ecs_tasks import poll
+from tests.promoter_tasks import run_promoter
 from tests.roles import OBJECTS, PROMOTER, ROLES, WORKER, Row
 
 NOT_THERE = '"00000000000000000000000000000000"'
@@ -135,27 +134,15 @@ def test_a_stolen_worker_role_gets_the_promoter_to_run_nothing_of_its_own(
 ) -> None:
     """It may start the promoter: with its own program, which refuses what it does not know."""
     override, said = STOLEN[how]
-    log = _run_promoter(cloud, as_role, **override)
+    code, log = run_promoter(
+        cloud.environment,
+        as_role(WORKER, "ecs"),
+        as_role(WORKER, "logs"),
+        command=override.get("command", ["promote"]),
+        variables=override.get("environment", {}),
+    )
 
+    assert code == 2, log
     assert re.search(said, log), log
     assert "pwned" not in log
-    assert "error: " in log
-
-
-def _run_promoter(cloud: localcloud.Cloud, as_role: Callable[[str, str], Any], **override: Any) -> str:
-    cluster, ecs = cloud.environment["MNIST_CLUSTER"], as_role(WORKER, "ecs")
-    environment = [{"name": name, "value": value} for name, value in override.get("environment", {}).items()]
-    container = {"name": "promoter", "command": override.get("command", ["promote"]), "environment": environment}
-    answer = ecs.run_task(
-        cluster=cluster, taskDefinition="mnist-promoter", overrides={"containerOverrides": [container]}
-    )
-    task = answer["tasks"][0]["taskArn"]
-    ended = poll(
-        lambda: ecs.describe_tasks(cluster=cluster, tasks=[task])["tasks"][0], lambda t: t["lastStatus"] == "STOPPED"
-    )
-    assert ended["containers"][0]["exitCode"] == 2, json.dumps(ended, default=str)
-    stream = f"{cloud.environment['MNIST_LOG_STREAM_PREFIX']}/promoter/{task.rpartition('/')[2]}"
-    events = as_role(WORKER, "logs").get_log_events(
-        logGroupName=cloud.environment["MNIST_LOG_GROUP"], logStreamName=stream, startFromHead=True
-    )["events"]
-    return "\n".join(event["message"] for event in events)
+    assert '"level": "error"' in log

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,22 +19,29 @@ from mnist_tasks.history import History
 from mnist_tasks.metrics import evaluate
 from mnist_tasks.storage import Storage, sha256_of
 from tests.container import LAYOUT, ROOT, commit_anything, job_for, keys, run, start, wait_for
+from tests.ecs_metadata import DIGEST, METADATA, metadata
+from tests.told import events_in
 
 
 def test_an_epoch_on_the_real_data_is_committed_with_figures_that_can_be_recomputed(
     environment: dict[str, str], storage: Storage, encryption: Encryption, job: TrainingJob, mnist: Dataset
 ) -> None:
-    code, out, err = run(environment | job.to_environment())
+    with metadata(json.dumps(METADATA).encode()) as told:
+        code, out, err = run(environment | told | job.to_environment())
     assert (code, err) == (0, "")
     assert "54,000 training and 6,000 validation images, 1 epochs, batch size 32" in out
     assert "epoch 1/1  loss 0." in out
     folder = f"checkpoints/{job.candidate}"
     assert keys(storage) == {f"{folder}/{name}" for name in ("weights", "metrics.json", "manifest.json")}
-    assert out.endswith(f"manifest: s3://{storage.bucket}/{folder}/manifest.json\n")
+    told = events_in(out)
+    assert told[-1]["message"] == f"manifest: s3://{storage.bucket}/{folder}/manifest.json"
+    assert {(event["run"], event["candidate"]) for event in told} == {(job.run, job.candidate)}
+    assert [event["event"] for event in told] == ["started", *["running"] * 7, "epoch", "trained", "committed"]
 
     manifest = checkpoints.read(storage, LAYOUT, job.candidate)
     assert manifest.job == job
     assert manifest.parameters == 101_770
+    assert manifest.trainer_image == DIGEST
     assert manifest.memory is not None
     assert manifest.memory.images_mb == pytest.approx(47.04)
     assert manifest.memory.images_as_float32_mb == pytest.approx(188.16)
@@ -54,7 +62,7 @@ def test_an_epoch_on_the_real_data_is_committed_with_figures_that_can_be_recompu
 
 def assert_progress_is_told(storage: Storage, job: TrainingJob, history: History, out: str) -> None:
     """From the first batch on, on stdout and in S3, with the figures that the history keeps."""
-    points = [json.loads(line) for line in out.splitlines() if line.startswith("{")]
+    points = [event for event in events_in(out) if "_aws" in event]
     assert [point.get("batch") for point in points] == [1, 3, 10, 30, 100, 300, 1000, None, None]
     assert [point["running_accuracy"] for point in points[:7]] == [running.accuracy for running in history.start]
     assert points[7]["validation_accuracy"] == history.epochs[0].validation_accuracy
@@ -95,8 +103,8 @@ def test_a_candidate_that_another_job_committed_is_refused_before_training(
 ) -> None:
     commit_anything(storage, encryption, job_for(storage.bucket, run="another-run-2"))
     code, out, err = run(environment | job_for(storage.bucket).to_environment())
-    assert (code, out) == (3, "")
-    assert "another-run-2" in err
+    assert (code, err) == (3, "")
+    assert "another-run-2" in the_error_in(out)["message"]
 
 
 @pytest.mark.parametrize(
@@ -123,21 +131,26 @@ def test_a_bad_variable_is_refused_by_name_before_anything_heavy_is_imported(
     if value is not None:
         variables[variable] = value
     code, out, err = run(variables, "-X", "importtime")
-    message = "".join(line for line in err.splitlines(keepends=True) if not line.startswith("import time:"))
-    assert (code, out) == (2, "")
-    assert message.startswith(("error: TrainingJob: ", "error: ContainerSettings: "))
-    assert f"{variable}: " in message
-    assert "Traceback" not in message
+    assert code == 2
+    error = the_error_in(out)
+    assert error["message"].startswith(("TrainingJob: ", "ContainerSettings: "))
+    assert f"{variable}: " in error["message"]
+    assert error["error"] == "ConfigurationError"
+    assert (error["run"], error["candidate"]) == tuple(
+        variables.get(f"MNIST_{name}", "") for name in ("RUN", "CANDIDATE")
+    )
+    assert all(line.startswith("import time:") for line in err.splitlines())
     assert not any(f" {module}\n" in err for module in ("tensorflow", "keras", "boto3", "numpy"))
 
 
 def test_an_endpoint_that_is_no_url_is_refused(environment: dict[str, str]) -> None:
     variables = environment | job_for("some-bucket").to_environment() | {"AWS_ENDPOINT_URL": "nowhere"}
-    code, _, err = run(variables)
+    code, out, _ = run(variables)
     assert code == 2
-    assert err.startswith("error: no S3 client can be made: ")
-    assert "nowhere" in err
-    assert "AWS_ENDPOINT_URL" in err
+    error = the_error_in(out)
+    assert error["message"].startswith("no S3 client can be made: ")
+    assert "nowhere" in error["message"]
+    assert "AWS_ENDPOINT_URL" in error["mend"]
 
 
 def test_an_endpoint_that_does_not_answer_is_named_and_may_be_tried_again(
@@ -145,30 +158,32 @@ def test_an_endpoint_that_does_not_answer_is_named_and_may_be_tried_again(
 ) -> None:
     endpoint = f"http://127.0.0.1:{closed_port}"
     code, out, err = run(environment | job_for("some-bucket").to_environment() | {"AWS_ENDPOINT_URL": endpoint})
-    assert (code, out) == (4, "")
-    assert err.startswith(f"error: S3 did not answer at {endpoint}")
-    assert "Traceback" not in err
+    assert (code, err) == (4, "")
+    error = the_error_in(out)
+    assert error["message"].startswith(f"S3 did not answer at {endpoint}")
+    assert error["error"] == "TemporaryError"
+    assert "traceback" not in error
 
 
 def test_missing_credentials_are_refused(environment: dict[str, str]) -> None:
     secrets = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
     variables = {name: value for name, value in environment.items() if name not in secrets}
-    code, _, err = run(variables | job_for("some-bucket").to_environment() | {"AWS_EC2_METADATA_DISABLED": "true"})
+    code, out, _ = run(variables | job_for("some-bucket").to_environment() | {"AWS_EC2_METADATA_DISABLED": "true"})
     assert code == 2
-    assert "credentials" in err
+    assert "credentials" in the_error_in(out)["message"]
 
 
 def test_a_missing_bucket_is_named(environment: dict[str, str]) -> None:
-    code, _, err = run(environment | job_for("no-such-bucket-here").to_environment())
+    code, out, _ = run(environment | job_for("no-such-bucket-here").to_environment())
     assert code == 3
-    assert err.startswith("error: there is no bucket no-such-bucket-here")
+    assert the_error_in(out)["message"].startswith("there is no bucket no-such-bucket-here")
 
 
 def test_a_missing_data_set_is_named(environment: dict[str, str], storage: Storage) -> None:
     job = job_for(storage.bucket)
-    code, _, err = run(environment | job.to_environment())
+    code, out, _ = run(environment | job.to_environment())
     assert code == 3
-    assert f"s3://{storage.bucket}/{LAYOUT.dataset(job.dataset_sha256)}" in err
+    assert f"s3://{storage.bucket}/{LAYOUT.dataset(job.dataset_sha256)}" in the_error_in(out)["message"]
 
 
 def test_a_data_set_that_is_not_what_its_hash_says_is_refused_before_training(
@@ -176,10 +191,11 @@ def test_a_data_set_that_is_not_what_its_hash_says_is_refused_before_training(
 ) -> None:
     job = job_for(storage.bucket)
     storage.put(LAYOUT.dataset(job.dataset_sha256), b"something else")
-    code, out, err = run(environment | job.to_environment())
-    assert (code, out) == (3, "")
-    assert sha256_of(b"something else") in err
-    assert job.dataset_sha256 in err
+    code, out, _ = run(environment | job.to_environment())
+    assert code == 3
+    message = the_error_in(out)["message"]
+    assert sha256_of(b"something else") in message
+    assert job.dataset_sha256 in message
     assert keys(storage) == set()
 
 
@@ -191,9 +207,10 @@ def test_sigterm_ends_training_with_143_and_leaves_no_checkpoint(
     with start(environment | lasting.to_environment()) as process:
         wait_for(process, *("training and",) if moment == "before the first epoch" else ("epoch ", "val_loss"))
         process.send_signal(signal.SIGTERM)
-        _, err = process.communicate(timeout=60)
-    assert process.returncode == 143
-    assert err == "error: stopped by SIGTERM\n"
+        out, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (143, "")
+    last = events_in(out)[-1]
+    assert (last["level"], last["message"], last["run"]) == ("error", "stopped by SIGTERM", job.run)
     assert keys(storage) == set()
 
 
@@ -210,7 +227,14 @@ def test_the_time_limit_ends_a_training_wherever_it_is_and_says_where(
 
 
 def test_a_time_limit_that_is_none_is_refused(environment: dict[str, str], job: TrainingJob) -> None:
-    code, _, err = run(environment | job.to_environment() | {"MNIST_TIME_LIMIT_SECONDS": "soon"})
+    code, out, _ = run(environment | job.to_environment() | {"MNIST_TIME_LIMIT_SECONDS": "soon"})
 
     assert code == 2
-    assert "MNIST_TIME_LIMIT_SECONDS" in err
+    assert "MNIST_TIME_LIMIT_SECONDS" in the_error_in(out)["message"]
+
+
+def the_error_in(out: str) -> dict[str, Any]:
+    """A container that is refused something tells nothing else."""
+    (event,) = events_in(out)
+    assert (event["level"], event["event"]) == ("error", "failed")
+    return event

@@ -165,7 +165,7 @@ def test_a_state_that_cannot_be_gone_on_from_is_ignored_with_a_line_and_training
 ) -> None:
     key = LAYOUT.resume(lasting.run, lasting.candidate)
     other = lasting.model_copy(update={"seed": 8})
-    Resume(storage, encryption, LAYOUT, other, print).save(an_empty_state())
+    Resume(storage, encryption, LAYOUT, other).save(an_empty_state())
     body = storage.get(key).body
     not_encrypted = an_empty_state().to_bytes(lasting)
     storage.put(key, {"another job's": body, "cut off": body[:-1], "not encrypted": not_encrypted}[damage])
@@ -200,39 +200,36 @@ def unanswered(service: str, port: int) -> Any:
 
 
 def test_an_s3_that_does_not_answer_costs_the_state_but_not_the_training(
-    encryption: Encryption, closed_port: int
+    encryption: Encryption, closed_port: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    said: list[str] = []
     storage = Storage(unanswered("s3", closed_port), "some-bucket")
-    resume = Resume(storage, encryption, LAYOUT, job_for("some-bucket"), said.append)
+    resume = Resume(storage, encryption, LAYOUT, job_for("some-bucket"))
     resume.save(an_empty_state())
     resume.delete()
-    assert len(said) == 2
-    assert said[0].startswith("resume state after epoch 1 was not saved: S3 did not answer")
-    assert said[1].startswith("resume state was not deleted: S3 did not answer")
+    assert len(caplog.messages) == 2
+    assert caplog.messages[0].startswith("resume state after epoch 1 was not saved: S3 did not answer")
+    assert caplog.messages[1].startswith("resume state was not deleted: S3 did not answer")
     with pytest.raises(TemporaryError):
         resume.load()
 
 
 def test_a_kms_that_does_not_answer_costs_the_state_but_not_the_training(
-    storage: Storage, encryption: Encryption, closed_port: int
+    storage: Storage, encryption: Encryption, closed_port: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    said: list[str] = []
     silent = replace(encryption, client=unanswered("kms", closed_port))
-    resume = Resume(storage, silent, LAYOUT, job_for(storage.bucket), said.append)
+    resume = Resume(storage, silent, LAYOUT, job_for(storage.bucket))
 
     resume.save(an_empty_state())
 
-    assert len(said) == 1
-    assert said[0].startswith("resume state after epoch 1 was not saved: KMS did not answer")
+    assert len(caplog.messages) == 1
+    assert caplog.messages[0].startswith("resume state after epoch 1 was not saved: KMS did not answer")
     assert keys(storage, "runs/") == set()
 
 
 def test_a_state_that_kms_does_not_open_now_is_not_lost_but_asked_for_at_the_next_try(
-    storage: Storage, encryption: Encryption, closed_port: int
+    storage: Storage, encryption: Encryption, closed_port: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    said: list[str] = []
-    resume = Resume(storage, encryption, LAYOUT, job_for(storage.bucket), said.append)
+    resume = Resume(storage, encryption, LAYOUT, job_for(storage.bucket))
     resume.save(State(history(), *([(np.zeros(1, np.float32),)] * 4)))
 
     with pytest.raises(TemporaryError, match="KMS did not answer"):
@@ -240,4 +237,4 @@ def test_a_state_that_kms_does_not_open_now_is_not_lost_but_asked_for_at_the_nex
 
     found = resume.load()
     assert found is not None
-    assert (found.history, said) == (history(), [])
+    assert (found.history, caplog.messages) == (history(), [])

@@ -12,7 +12,8 @@ TRAINING_EDGES = {
     "validate": ["email_failure", "plan"],
     "plan": ["email_failure", "train"],
     "train": ["email_failure", "pick_best"],
-    "pick_best": ["email_failure", "promote"],
+    "pick_best": ["approve", "email_failure"],
+    "approve": ["email_failure", "promote"],
     "promote": ["email_failure", "report"],
     "report": ["email_failure", "email_report"],
     "email_report": [],
@@ -81,15 +82,29 @@ def test_what_decides_is_an_ecs_task_of_its_own(training, rollback):
     assert rollback["tasks"]["rollback"]["type"] == "EcsWorkOperator"
 
 
+def test_a_person_is_asked_between_the_choice_and_the_promotion_by_one_step_that_most_runs_skip(training):
+    assert [name for name, task in training["tasks"].items() if task["type"] == "AskOperator"] == ["approve"]
+    assert training["params"]["approval_hours"]["default"] is None
+
+
 def test_a_failed_step_fails_the_run(training):
     """The mail of a failure hangs beside the chain, not at its end, where its success would turn the run green."""
     leaves = {name for name, task in training["tasks"].items() if not task["downstream"]}
 
     assert leaves == {"email_report", "email_failure"}
     assert training["tasks"]["email_failure"]["trigger_rule"] == "one_failed"
-    assert {task["trigger_rule"] for name, task in training["tasks"].items() if name != "email_failure"} == {
-        "all_success"
+    # Where nobody is asked for an approval, `approve` is skipped.
+    assert training["tasks"]["promote"]["trigger_rule"] == "none_failed"
+    others = {
+        rule["trigger_rule"] for name, rule in training["tasks"].items() if name not in {"email_failure", "promote"}
     }
+    assert others == {"all_success"}
+
+
+def test_the_longest_wait_for_a_person_fits_into_a_run(training):
+    hours = training["params"]["approval_hours"]["schema"]["maximum"]
+
+    assert training["timeout"] >= (hours + 6) * 3600
 
 
 def test_it_runs_every_night_in_utc_once_and_makes_up_for_nothing(training):
@@ -138,6 +153,7 @@ def test_the_form_has_the_specifications_defaults(training):
         "validation_images": 6000,
         "seed": None,
         "release_rule": "better",
+        "approval_hours": None,
         "recipients": [],
     }
 

@@ -6,7 +6,7 @@ import re
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
-from mnist_tasks import ecs
+from mnist_tasks import ecs, events
 from mnist_tasks.config import PromotionJob, TrainingJob
 from mnist_tasks.ecs import (
     Submission,
@@ -16,7 +16,9 @@ from mnist_tasks.ecs import (
     request,
 )
 from mnist_tasks.errors import ConfigurationError, ContainerFailed, TemporaryError, is_temporary
+from mnist_tasks.events import JsonLines
 from tests.jobs import JOB
+from tests.told import told
 
 # ECS refuses longer ones: https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_TaskOverride.html
 MAXIMUM_OVERRIDES = 8192
@@ -90,22 +92,25 @@ def test_an_exit_code_that_another_try_would_repeat_fails_for_good(code, said):
 
 
 def test_the_cause_is_told_in_the_words_of_the_containers_own_error():
-    log = [
-        "decided nothing",
-        "error: x is in service already,",
-        "since decision 7",
-        "  To mend it: name another",
-        "one",
-    ]
+    with told(JsonLines({})) as log:
+        events.tell("decided", "decided nothing")
+        events.fail(ConfigurationError("x is in service already,\nsince decision 7", mend="name another\none"))
 
     error = failure_of(stopped(2), "trainer", log)
 
     assert error.problem == "container trainer exited with 2: x is in service already,\nsince decision 7"
     assert error.mend == "name another\none"
+    assert error.log == (
+        "decided nothing", "error: x is in service already,", "since decision 7", "  To mend it: name another", "one",
+    )  # fmt: skip
 
 
 def test_of_several_errors_the_last_one_counts_and_it_needs_no_advice():
-    error = failure_of(stopped(4), "trainer", ["error: the first", "  To mend it: wait", "error: the last"])
+    with told(JsonLines({})) as log:
+        events.fail(TemporaryError("the first", mend="wait"))
+        events.fail(TemporaryError("the last"))
+
+    error = failure_of(stopped(4), "trainer", log)
 
     assert is_temporary(error)
     assert error.problem.endswith("the last")

@@ -19,9 +19,10 @@ from mnist_tasks.page.data import AirflowRun, Move, Overview, RunLine, RunView
 from mnist_tasks.page.found import Found
 from mnist_tasks.page.verification import Verified
 from mnist_tasks.progress import Progress
+from mnist_tasks.promotion.answers import Answer
 from mnist_tasks.report import words
 from mnist_tasks.states import State
-from tests.decided_run import FIRST, KEPT, NOW, REJECTED, RELEASED, decided_run, rollback
+from tests.decided_run import DECLINED, FIRST, KEPT, NOW, REJECTED, RELEASED, decided_run, rollback
 
 PRICES = Prices(0.04048, 0.004445, 0.3)
 HOSTILE = '"><script>alert(1)</script>\x1b[2J'
@@ -100,10 +101,21 @@ def heading(html):
         (view_of(RELEASED), "Promoted and released: this model is the new champion."),
         (view_of(KEPT), "Promoted, champion kept: too close to tell."),
         (view_of(REJECTED, state="failed"), "Not promoted: test accuracy 95.50% is below 97.50%."),
+        (view_of(DECLINED, state="running", decision=Found(), verified=None), "Waiting for a person to approve"),
+        (view_of(DECLINED), "Promoted nothing: rejected by ada."),
     ],
 )
 def test_the_headline_says_where_the_run_is(view, expected):
     assert heading(render.run(view)).startswith(expected)
+
+
+def test_who_approved_is_named_as_airflows_statement_and_stays_text():
+    data = decided_run(answer=Answer(reply="approved", by=HOSTILE.removesuffix("\x1b[2J")))
+    page = render.run(view_of(data))
+
+    assert "Approved by <strong>&#34;&gt;&lt;script&gt;alert(1)&lt;/script&gt;</strong>, as Airflow states." in page
+    assert "Approved by" not in render.run(view_of(KEPT))
+    assert "script&gt; and the gate" in render.overview(overview_of(view_of(data), [data.decision]))
 
 
 def test_a_run_that_failed_on_its_way_says_where_and_what_to_do():

@@ -11,12 +11,14 @@ import pytest
 from pydantic import ValidationError
 
 from mnist_tasks.definitions.mnist import MNIST
+from mnist_tasks.events import JsonLines, Sentences
 from mnist_tasks.history import Epoch, History, Running
 from mnist_tasks.layout import Layout
 from mnist_tasks.progress import Progress, end_message, epoch_message, running_message
 from mnist_tasks.storage import Storage
 from mnist_tasks.training.telling import Telling
 from tests.container import job_for
+from tests.told import told, told_events
 from tools.run import _progress
 
 JOB = job_for("a-bucket", epochs=10)
@@ -55,8 +57,15 @@ class Puts:
         self.bodies.append(json.loads(Body))
 
 
-def telling(puts: Puts, lines: list[str], *, terminal: bool = False) -> Telling:
-    return Telling(Storage(puts, "a-bucket"), Layout(MNIST), JOB, lines.append, images=54_000, terminal=terminal)  # type: ignore[arg-type]
+def telling(puts: Puts) -> Telling:
+    return Telling(Storage(puts, "a-bucket"), Layout(MNIST), JOB, images=54_000)  # type: ignore[arg-type]
+
+
+def tell_everything() -> None:
+    teller = telling(Puts())
+    teller.running(FIRST_BATCH)
+    teller.epoch(history([0.97]))
+    teller.end(history([0.97]))
 
 
 def test_the_readable_lines_stay_aligned() -> None:
@@ -80,32 +89,19 @@ def test_validation_accuracy_no_longer_rises_from_the_first_epoch_within_a_stand
 
 
 def test_a_terminal_gets_sentences_and_a_log_gets_json_with_the_same_sentence_in_it() -> None:
-    readable: list[str] = []
-    lines: list[str] = []
-    for one, terminal in ((readable, True), (lines, False)):
-        told = telling(Puts(), one, terminal=terminal)
-        told.running(FIRST_BATCH)
-        told.epoch(history([0.97]))
-        told.end(history([0.97]))
-    assert [json.loads(line)["message"] for line in lines] == readable
+    with told(Sentences()) as readable, told_events() as lines:
+        tell_everything()
+    assert [line["message"] for line in lines] == readable
     assert readable[0].startswith("epoch  1/10  batch 1 ")
-    assert not any("\n" in line for line in lines)
 
 
 def test_a_log_line_is_an_embedded_metric_whose_names_are_fields_of_it() -> None:
-    lines: list[str] = []
-    told = telling(Puts(), lines)
-    told.running(FIRST_BATCH)
-    told.epoch(history([0.97]))
-    told.end(history([0.97]))
-    first, epoch, end = map(json.loads, lines)
-    for line in (first, epoch, end):
+    with told_events() as lines:
+        tell_everything()
+    first, epoch, end = lines
+    for line in lines:
         (directive,) = line["_aws"]["CloudWatchMetrics"]
-        assert directive["Namespace"] == "mnist"
-        assert directive["Dimensions"] == [[]]
         assert all(isinstance(line[metric["Name"]], float) for metric in directive["Metrics"])
-        assert abs(line["_aws"]["Timestamp"] / 1000 - datetime.now(UTC).timestamp()) < 60
-        assert (line["run"], line["candidate"]) == (JOB.run, JOB.candidate)
     assert (first["batch"], first["running_accuracy"]) == (1, 0.09375)
     assert (epoch["epoch"], epoch["validation_accuracy"], epoch["peak_memory_mb"]) == (1, 0.97, 512.3)
     assert epoch["images_per_second"] == pytest.approx(54_000 / 0.91, abs=0.1)
@@ -114,11 +110,11 @@ def test_a_log_line_is_an_embedded_metric_whose_names_are_fields_of_it() -> None
 
 def test_the_object_is_put_at_the_first_batch_and_the_end_and_about_once_a_second_between() -> None:
     puts = Puts()
-    told = telling(puts, [])
+    teller = telling(puts)
     for _ in range(5):
-        told.running(FIRST_BATCH)
-    told.epoch(history([0.97]))
-    told.end(history([0.97] * 10))
+        teller.running(FIRST_BATCH)
+    teller.epoch(history([0.97]))
+    teller.end(history([0.97] * 10))
     first, last = (Progress.model_validate(body) for body in puts.bodies)
     assert set(puts.keys) == {f"runs/{JOB.run}/progress/{JOB.candidate}.json"}
     assert (first.start, first.history, first.done) == ((FIRST_BATCH,), None, False)
@@ -127,8 +123,8 @@ def test_the_object_is_put_at_the_first_batch_and_the_end_and_about_once_a_secon
 
 
 def test_storage_that_fails_is_said_and_survived() -> None:
-    lines: list[str] = []
-    telling(Puts(ConnectionResetError("reset")), lines, terminal=True).running(FIRST_BATCH)
+    with told(Sentences()) as lines:
+        telling(Puts(ConnectionResetError("reset"))).running(FIRST_BATCH)
     assert lines[1].startswith("progress was not stored: S3 did not answer at http://nowhere")
 
 
@@ -138,8 +134,8 @@ def test_progress_of_another_form_is_refused() -> None:
 
 
 def test_make_run_finds_the_sentence_in_every_kind_of_log() -> None:
-    lines: list[str] = []
-    telling(Puts(), lines).epoch(history([0.97015]))
+    with told(JsonLines({})) as lines:
+        telling(Puts()).epoch(history([0.97015]))
     sentence = epoch_message(history([0.97015]), JOB)
     for logged in (
         f"[2026-11-24T02:00:05] INFO - [2026-11-24 02:00:05] {lines[0]}\n",

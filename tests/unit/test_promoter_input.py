@@ -23,8 +23,17 @@ PROMOTE = {
 BACK = {"MNIST_TO": "mnist_model_20261124_020005_final", "MNIST_REASON": "the field says so"}
 
 
-def test_a_promotion_and_a_rollback_survive_the_way_through_the_environment() -> None:
-    for action, environment in (("promote", PROMOTE), ("rollback", PROMOTE | BACK)):
+APPROVED = {"MNIST_ANSWER": "approved", "MNIST_ANSWERED_BY": "Ada Lovelace <ada@example.com>"}
+UNANSWERED = {"MNIST_ANSWER": "unanswered"}
+
+
+def test_what_is_asked_for_survives_the_way_through_the_environment() -> None:
+    for action, environment in (
+        ("promote", PROMOTE),
+        ("promote", PROMOTE | APPROVED),
+        ("promote", PROMOTE | UNANSWERED),
+        ("rollback", PROMOTE | BACK),
+    ):
         job = PromotionJob.from_container([action], environment)
 
         assert (job.action, job.to_environment(), job.arguments) == (action, environment, (action,))
@@ -49,6 +58,15 @@ def test_any_other_argument_is_refused(arguments: list[str]) -> None:
         ("rollback", BACK | {"MNIST_TO": "../mnist_model_20261124_020005_final"}),
         ("rollback", BACK | {"MNIST_REASON": "short"}),
         ("rollback", BACK | {"MNIST_REASON": "first line\r\nBcc: somebody@example.com"}),
+        ("promote", {"MNIST_ANSWER": "approved"}),
+        ("promote", {"MNIST_ANSWERED_BY": "ada"}),
+        ("promote", UNANSWERED | {"MNIST_ANSWERED_BY": "ada"}),
+        ("promote", APPROVED | {"MNIST_ANSWER": "yes"}),
+        ("promote", APPROVED | {"MNIST_ANSWERED_BY": ""}),
+        ("promote", APPROVED | {"MNIST_ANSWERED_BY": "ada\nBcc: somebody@example.com"}),
+        ("promote", APPROVED | {"MNIST_ANSWERED_BY": "ada\u202egnihton"}),
+        ("promote", APPROVED | {"MNIST_ANSWERED_BY": "a" * 251}),
+        ("rollback", BACK | APPROVED),
         ("promote", {"MNIST_RUN": "../other"}),
         ("promote", {"MNIST_RUN": ""}),
         ("promote", {"MNIST_BUCKET": "a/b"}),

@@ -14,7 +14,7 @@ from mnist_tasks.definitions.mnist import MNIST
 from mnist_tasks.notify import Mail, build_message, message_id
 from mnist_tasks.report import FailedStep, ReportData, render_failure_mail, render_report_mail, render_rollback_mail
 from mnist_tasks.report.words import repeat_command
-from tests.decided_run import BEFORE, FIRST, KEPT, REJECTED, RELEASED, WORSE, decided_run, rollback
+from tests.decided_run import BEFORE, DECLINED, FIRST, KEPT, REJECTED, RELEASED, WORSE, decided_run, rollback
 from tests.unit.test_report_render import Page
 
 IMAGES = dict.fromkeys(("accuracy", "loss", "recall", "confusion", "mistakes", "calibration"), b"\x89PNG")
@@ -31,7 +31,7 @@ def assert_images_fit(mail: Mail) -> None:
     assert sorted(re.findall(r'src="cid:([^"]+)"', mail.html)) == sorted(mail.images)
 
 
-@pytest.mark.parametrize("data", [RELEASED, FIRST, KEPT, WORSE, REJECTED])
+@pytest.mark.parametrize("data", [RELEASED, FIRST, KEPT, WORSE, REJECTED, DECLINED])
 def test_both_parts_of_every_outcome_stand_alone(data: ReportData) -> None:
     mail = render_report_mail(data, IMAGES)
 

@@ -20,13 +20,16 @@ from mnist_tasks.report.reference import reference_figures
 from mnist_tasks.report.words import BIAS, limits, repeat_command
 from mnist_tasks.storage import to_json
 from tests.decided_run import (
+    APPROVED,
     BEFORE,
+    DECLINED,
     FIRST,
     KEPT,
     NOW,
     PRICES,
     REJECTED,
     RELEASED,
+    UNANSWERED,
     WORSE,
     cost_of_run,
     decided_run,
@@ -76,7 +79,7 @@ def page(data: ReportData) -> Page:
     return Page(render_html(data, draw(data, images()), cost_of_run(data)))
 
 
-@pytest.mark.parametrize("data", [RELEASED, FIRST, KEPT, WORSE, REJECTED])
+@pytest.mark.parametrize("data", [RELEASED, FIRST, KEPT, WORSE, REJECTED, APPROVED, DECLINED])
 def test_every_outcome_gives_a_well_formed_page_that_refers_to_nothing_outside(data: ReportData) -> None:
     html = render_html(data, draw(data, images()), cost_of_run(data))
 
@@ -268,11 +271,23 @@ def test_the_signature_is_told_with_its_key_and_what_is_not_proved_as_well() -> 
     assert "one of the keys" in page(replace(KEPT, trusted_keys=("5" * 64, "6" * 64))).text
 
 
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        (APPROVED, "Approved by ada, as Airflow states"),
+        (DECLINED, "Approved by nobody: rejected by ada"),
+        (UNANSWERED, "Approved by nobody: nobody answered in 12 hours"),
+    ],
+)
+def test_the_report_tells_what_came_of_asking_a_person(data: ReportData, told: str) -> None:
+    assert told in page(data).text
+
+
 def test_the_cost_is_told_by_task_with_what_was_wasted() -> None:
     text = page(KEPT).text
 
     assert "$0.0031 on Fargate: 480 vCPU-seconds and 960 GB-seconds, on demand $0.0066" in text
-    assert "Wasted on tasks that had to be repeated: $0.00049." in text
+    assert "repeated: $0.00049, the epochs that a later task went on from included." in text
     assert "repeated exit code 143" in text
 
 

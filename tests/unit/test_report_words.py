@@ -10,7 +10,7 @@ import pytest
 
 from mnist_tasks.config import RollbackConfig, RunConfig
 from mnist_tasks.report import ReportData, words
-from tests.decided_run import BEFORE, FIRST, KEPT, REJECTED, RELEASED, WORSE, decided_run
+from tests.decided_run import BEFORE, DECLINED, FIRST, KEPT, REJECTED, RELEASED, UNANSWERED, WORSE, decided_run
 
 SUBJECTS = [
     (RELEASED, "MNIST: promoted and released: 98.00% on test"),
@@ -18,6 +18,8 @@ SUBJECTS = [
     (KEPT, "MNIST: promoted, champion kept: too close to tell"),
     (WORSE, "MNIST: promoted, champion kept: the new model is worse"),
     (REJECTED, "MNIST: not promoted: test accuracy 95.50% is below 97.50%"),
+    (DECLINED, "MNIST: promoted nothing: rejected by ada"),
+    (UNANSWERED, "MNIST: promoted nothing: nobody answered in 12 hours"),
 ]
 HEADLINES = [
     (RELEASED, "Promoted and released: this model is the new champion."),
@@ -25,6 +27,8 @@ HEADLINES = [
     (KEPT, "Promoted, champion kept: too close to tell."),
     (WORSE, "Promoted, champion kept: the new model is worse."),
     (REJECTED, "Not promoted: test accuracy 95.50% is below 97.50%."),
+    (DECLINED, "Promoted nothing: rejected by ada."),
+    (UNANSWERED, "Promoted nothing: nobody answered in 12 hours."),
 ]
 
 
@@ -66,6 +70,14 @@ def test_the_repeat_command_triggers_the_same_run_with_the_seed_that_was_drawn()
     assert config == data.plan.config.model_copy(update={"seed": data.plan.seed})
 
 
+def test_a_run_that_asked_is_repeated_with_its_question_and_others_do_not_mention_it() -> None:
+    _, asked = parsed(words.repeat_command(DECLINED.plan))
+    _, unasked = parsed(words.repeat_command(KEPT.plan))
+
+    assert asked["approval_hours"] == 12
+    assert "approval_hours" not in unasked
+
+
 def test_a_released_model_comes_with_the_command_that_goes_back() -> None:
     commands = [step.command for step in words.next_steps(RELEASED) if "mnist_rollback" in step.command]
 
@@ -81,7 +93,7 @@ def test_a_kept_champion_comes_with_the_command_that_releases_the_new_model_all_
     assert RollbackConfig.from_params(conf, conf).to == KEPT.decision.final
 
 
-@pytest.mark.parametrize("data", [FIRST, REJECTED])
+@pytest.mark.parametrize("data", [FIRST, REJECTED, DECLINED])
 def test_without_a_final_to_go_to_no_rollback_is_offered(data: ReportData) -> None:
     assert not any("mnist_rollback" in step.command for step in words.next_steps(data))
 

@@ -148,7 +148,11 @@ def cleaned_up(stage: Stage, slug: str) -> None:
 def page_read(stage: Stage, slug: str) -> None:
     """Airflow's API server shows the overview, a run, and what belongs to it."""
     settings = Settings.from_environment(stage.laptop.cloud.environment)
-    chain = Chain(stage.storage("worker"), LAYOUT, TrustedKeys.from_file(settings.signing_keys))
+    chain = Chain(
+        stage.storage("worker"),
+        LAYOUT,
+        TrustedKeys.from_file(settings.signing_keys, production=settings.attestation_production),
+    )
     place, now = data.Place(chain, Prices.of(settings)), datetime.now(UTC)
     run = data.AirflowRun(TRAINING, slug.removeprefix(f"{TRAINING}-"), "success")
     data.read_overview(place, [run], [], now)

@@ -19,6 +19,7 @@ from mnist_tasks.inference import Weights, predict
 from mnist_tasks.layout import Layout
 from mnist_tasks.plan import Plan
 from mnist_tasks.promotion import promote, release
+from mnist_tasks.promotion.answers import Answer
 from mnist_tasks.promotion.chain import Chain
 from mnist_tasks.promotion.decisions import Decision
 from mnist_tasks.storage import Storage
@@ -80,10 +81,12 @@ class World:
             **config,
         )
 
-    def promote(self, plan: Plan, *, later: int = 0, thresholds: Mapping[str, float] = LENIENT) -> Decision:
+    def promote(
+        self, plan: Plan, *, later: int = 0, thresholds: Mapping[str, float] = LENIENT, answer: Answer | None = None
+    ) -> Decision:
         """The step under test, an hour after the plan."""
         now = plan.created + timedelta(hours=1, seconds=later)
-        return promote.promote(judged_by(self.chain, **thresholds), self.encryption, plan.run, now=now)
+        return promote.promote(judged_by(self.chain, **thresholds), self.encryption, plan.run, now=now, answer=answer)
 
     def night(self, number: int, *names: str, **config: object) -> Decision:
         """A whole run."""

@@ -18,14 +18,11 @@ from mnist_tasks.metrics import evaluate
 from mnist_tasks.promotion import decisions, promote, release
 from mnist_tasks.promotion.decisions import Decision
 from mnist_tasks.storage import Storage, sha256_of, to_json
-from tests.candidates import random_weights, to_h5
-from tests.faults import contents, mortal
+from tests.candidates import IMAGE, random_weights, to_h5
+from tests.faults import contents, finals, mortal
+from tests.signatures import payload
 
 LAYOUT = Layout(MNIST)
-
-
-def finals(storage: Storage) -> set[str]:
-    return {key.split("/")[1] for key in contents(storage) if "_final/" in key}
 
 
 def test_the_first_model_that_passes_is_promoted_and_released(world: Any) -> None:
@@ -38,6 +35,15 @@ def test_the_first_model_that_passes_is_promoted_and_released(world: Any) -> Non
     assert "no champion" in decision.reason
     assert world.champion() == decision.final
     assert finals(world.storage) == {decision.final}
+
+
+def test_the_record_names_the_image_that_the_trainer_says_it_was_and_so_does_that_of_a_rollback(world: Any) -> None:
+    first, _ = world.night(1, "fair"), world.night(2, "good")
+    back = world.rollback(first.final)
+    assert first.evidence.trainer_image == back.evidence.trainer_image == IMAGE
+    record = json.loads(payload(world.storage.get(LAYOUT.decision(1)).body))
+    named = {each["name"]: each["digest"]["sha256"] for each in record["predicate"]["resolvedDependencies"]}
+    assert named["trainer image"] == IMAGE.removeprefix("sha256:")
 
 
 def test_the_champion_pointer_says_who_since_when_and_why(world: Any) -> None:

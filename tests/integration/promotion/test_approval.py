@@ -1,0 +1,95 @@
+"""A run that asks a person: what the promoter makes of the answer, or of none."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from mnist_tasks.errors import ConfigurationError, GateFailed
+from mnist_tasks.promotion import answers, decisions
+from mnist_tasks.promotion.answers import Answer
+from mnist_tasks.promotion.release import find_settled
+from mnist_tasks.report.approval import compose_question
+from tests.faults import contents, finals
+
+YES, NO, NOBODY = (
+    Answer(reply="approved", by="ada"),
+    Answer(reply="rejected", by="ada"),
+    Answer(reply="unanswered"),
+)
+
+
+def test_an_approved_candidate_is_promoted_and_the_decision_names_who_approved(world: Any) -> None:
+    plan, _ = world.train(1, "good", approval_hours=2)
+    decision = world.promote(plan, answer=YES)
+    assert (decision.outcome, decision.evidence.approved_by) == ("released", "ada")
+    assert world.champion() == decision.final
+    assert decisions.find_of_run(world.chain, plan.run) == decision
+
+
+@pytest.mark.parametrize(("answer", "reason"), [(NO, "rejected by ada"), (NOBODY, "nobody answered in 2 hours")])
+def test_without_an_approval_there_is_no_final_and_the_champion_stays(world: Any, answer: Answer, reason: str) -> None:
+    first = world.night(1, "fair")
+    plan, (candidate,) = world.train(2, "good", approval_hours=2)
+    decision = world.promote(plan, answer=answer)
+    assert (decision.outcome, decision.reason, decision.candidate) == ("declined", reason, candidate.name)
+    assert (decision.final, decision.evidence.approved_by, decision.comparison) == (None, None, None)
+    assert finals(world.storage) == {first.final}
+    assert world.champion() == first.final
+    assert find_settled(world.chain, plan.run) == decision
+
+
+def test_an_answer_that_came_stands_whatever_a_retry_says(world: Any) -> None:
+    plan, _ = world.train(1, "good", approval_hours=2)
+    first = world.promote(plan, answer=NO)
+    before = contents(world.storage)
+    assert world.promote(plan, later=60, answer=YES) == first
+    assert contents(world.storage) == before
+
+
+def test_an_approval_opens_no_gate(world: Any) -> None:
+    plan, _ = world.train(1, "bad", approval_hours=2)
+    with pytest.raises(GateFailed):
+        world.promote(plan, answer=YES)
+    decision = decisions.find_of_run(world.chain, plan.run)
+    assert (decision.outcome, decision.evidence.approved_by) == ("rejected", "ada")
+    assert finals(world.storage) == set()
+
+
+def test_a_run_that_asks_gets_nothing_decided_without_an_answer(world: Any) -> None:
+    plan, _ = world.train(1, "good", approval_hours=2)
+    before = contents(world.storage)
+    with pytest.raises(ConfigurationError, match="no answer came"):
+        world.promote(plan)
+    assert contents(world.storage) == before
+
+
+def test_an_answer_that_nobody_asked_for_is_refused(world: Any) -> None:
+    plan, _ = world.train(1, "good")
+    with pytest.raises(ConfigurationError, match="asks nobody"):
+        world.promote(plan, answer=YES)
+    assert finals(world.storage) == set()
+
+
+def test_the_question_is_about_the_best_candidate_and_is_not_asked_once_it_is_answered(world: Any) -> None:
+    first = world.night(1, "fair")
+    plan, manifests = world.train(2, "bad", "good", approval_hours=2)
+    asked = compose_question(world.chain, plan.run, step="approve")
+    assert manifests[1].name in asked.subject
+    assert f"{first.final}, " in asked.body
+    answers.keep(world.storage, world.layout, plan.run, NOBODY)
+    assert compose_question(world.chain, plan.run, step="approve") is None
+
+
+def test_the_first_answer_stays(world: Any) -> None:
+    """A person who answers after the time-out of a step that is tried again comes too late."""
+    assert answers.find(world.storage, world.layout, "a-run") is None
+    answers.keep(world.storage, world.layout, "a-run", NOBODY)
+    answers.keep(world.storage, world.layout, "a-run", YES)
+    assert answers.find(world.storage, world.layout, "a-run") == NOBODY
+
+
+def test_a_run_that_asks_nobody_has_no_question(world: Any) -> None:
+    plan, _ = world.train(1, "good")
+    assert compose_question(world.chain, plan.run, step="approve") is None
