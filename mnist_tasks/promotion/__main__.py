@@ -39,6 +39,7 @@ from mnist_tasks.errors import GateFailed
 from mnist_tasks.promotion.surroundings import admitted
 
 if TYPE_CHECKING:
+    from mnist_tasks.layout import Layout
     from mnist_tasks.promotion.authority import Authority
     from mnist_tasks.promotion.chain import Chain
     from mnist_tasks.promotion.decisions import Decision
@@ -58,6 +59,7 @@ def _work(arguments: Sequence[str], environment: Mapping[str, str]) -> None:
     settings = PromoterSettings.from_environment(kept)
     limit_time(settings.time_limit_seconds)
     job = PromotionJob.from_container(arguments, kept)
+    layout = _layout_of(job)
     # Imported here: a job that is refused needs no NumPy.
     from mnist_tasks.promotion.authority import open_authority
     from mnist_tasks.promotion.decisions import read_of_run
@@ -67,7 +69,7 @@ def _work(arguments: Sequence[str], environment: Mapping[str, str]) -> None:
     authority = open_authority(settings, os.environ)
     if authority.attestation:
         events.tell("attested", f"attested: {authority.attestation.label}")
-    chain = _open_chain(job, settings, authority)
+    chain = _open_chain(job, layout, settings, authority)
     try:
         decision = _decide(chain, job, settings, authority)
     except GateFailed:
@@ -90,15 +92,21 @@ def _decide(chain: Chain, job: PromotionJob, settings: PromoterSettings, authori
     return promote(chain, encryption, job.run, now=now, answer=Answer.of(job), evidence=evidence)
 
 
-def _open_chain(job: PromotionJob, settings: PromoterSettings, authority: Authority) -> Chain:
+def _layout_of(job: PromotionJob) -> Layout:
+    """The keys of the job's classifier; a name that is not listed is refused before anything is asked for."""
     from mnist_tasks.definitions import named
     from mnist_tasks.layout import Layout
+
+    return Layout(named(job.classifier), job.checkpoints_prefix)
+
+
+def _open_chain(job: PromotionJob, layout: Layout, settings: PromoterSettings, authority: Authority) -> Chain:
     from mnist_tasks.promotion.chain import Chain
     from mnist_tasks.storage import Lock
 
     lock = Lock(settings.lock_mode, settings.lock_days) if settings.lock_mode else None
     storage = open_storage(job.bucket, lock=lock)
-    return Chain(storage, Layout(named(job.classifier), job.checkpoints_prefix), authority.keys, authority.signer)
+    return Chain(storage, layout, authority.keys, authority.signer)
 
 
 if __name__ == "__main__":

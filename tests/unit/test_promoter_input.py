@@ -146,4 +146,4 @@ def test_a_classifier_that_the_image_does_not_know_is_refused_before_anything_is
     )
 
     assert ended.returncode == 2
-    assert "there is no classifier 'antigravity', expected one of mnist, " in ended.stderr
+    assert "there is no classifier 'antigravity', expected one of mnist, " in ended.stdout
