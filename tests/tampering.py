@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -23,7 +23,8 @@ from mnist_tasks.encryption import Encryption
 from mnist_tasks.history import Epoch, History
 from mnist_tasks.page import data as page
 from mnist_tasks.plan import find_plan, read_plan
-from mnist_tasks.promotion import decisions
+from mnist_tasks.promotion import answers, decisions
+from mnist_tasks.promotion.answers import Answer
 from mnist_tasks.promotion.chain import Chain
 from mnist_tasks.promotion.in_service import read_in_service
 from mnist_tasks.promotion.inputs import read_inputs
@@ -40,7 +41,10 @@ from tests.candidates import history as a_history
 from tests.container import job_for
 from tests.deployment import FIRST_FINAL, LAYOUT, NOW, SLUGS
 from tests.small_dataset import small_dataset
+from tests.told import told_events
 
+# What says that a mail has been sent.
+MailRecord = Literal["mail.json", "mail-approval.json"]
 PRICES = Prices(0.04048, 0.004445, 0.3)
 
 
@@ -85,10 +89,12 @@ def furnish(world: World) -> None:
         weights = to_h5(random_weights(job.seed))
         more = {"weights": weights, "history": a_history(accuracy), "parameters": PARAMETERS, "now": NOW}
         checkpoints.commit(storage, world.encryption, LAYOUT, job, **more)
-    resume_of(world, []).save(state(2))
+    resume_of(world).save(state(2))
     for generation in (1, 2):
         attempts.write(storage, LAYOUT, slug, attempt(generation))
-    storage.put(LAYOUT.run(slug, "mail.json"), to_json({"message_id": "<a@b>"}))
+    for mail in get_args(MailRecord):
+        storage.put(LAYOUT.run(slug, mail), to_json({"message_id": "<a@b>"}))
+    answers.keep(storage, LAYOUT, slug, Answer(reply="approved", by="alice"))
     storage.put(LAYOUT.run(slug, "validation.json"), world.body(LAYOUT.run(SLUGS["first"], "validation.json")))
 
 
@@ -107,13 +113,13 @@ def state(epochs: int) -> State:
     return State(History(epochs=found, seconds=1, peak_memory_mb=1), arrays, arrays, arrays, arrays)
 
 
-def resume_of(world: World, said: list[str], job: TrainingJob | None = None) -> Resume:
-    return Resume(world.storage, world.encryption, LAYOUT, job or world.job, said.append)
+def resume_of(world: World, job: TrainingJob | None = None) -> Resume:
+    return Resume(world.storage, world.encryption, LAYOUT, job or world.job)
 
 
 def encrypted_state(world: World, epochs: int, job: TrainingJob | None = None) -> bytes:
     """What training would put there, for this job or another one."""
-    resume = resume_of(world, [], job)
+    resume = resume_of(world, job)
     body = state(epochs).to_bytes(resume.job)
     return world.encryption.encrypt(body, resume._binding)
 
@@ -149,9 +155,9 @@ def read_service(world: World) -> Any:
 
 def read_resume(world: World) -> Any:
     """How many epochs training goes on after; None: it starts anew, which it says."""
-    said: list[str] = []
-    found = resume_of(world, said).load()
-    assert bool(said) == (found is None and world.storage.exists(LAYOUT.resume(world.job.run, world.job.candidate)))
+    with told_events() as events:
+        found = resume_of(world).load()
+    assert bool(events) == (found is None and world.storage.exists(LAYOUT.resume(world.job.run, world.job.candidate)))
     return found and len(found.history.epochs)
 
 
@@ -247,6 +253,12 @@ def verify_chain(world: World) -> Any:
 
 def picture(name: str, read: Callable[[World], Any]) -> Kind:
     return Kind("plot", lambda _: LAYOUT.plot(SLUGS["kept"], name), read, lambda _: b"\x89PNG")
+
+
+def mail_record(name: MailRecord) -> Kind:
+    where = run_object(name, "open")
+    other = to_json({"message_id": "<c@d>"})
+    return Kind(name, where, lambda w: w.storage.exists(where(w)), lambda _: other, change=("message_id", "<c@d>"))
 
 
 def another_accepted(world: World, sha256: str) -> Accepted:
@@ -359,13 +371,15 @@ KINDS: dict[str, Kind] = {
     ),
     "pictures of the mail": picture("loss", mail_of_kept),
     "picture of the page": picture("digits", lambda w: page.read_digits(place(w), SLUGS["kept"])),
-    "mail.json": Kind(
-        "mail.json",
-        run_object("mail.json", "open"),
-        lambda w: w.storage.exists(LAYOUT.run(SLUGS["open"], "mail.json")),
-        lambda _: to_json({"message_id": "<c@d>"}),
-        change=("message_id", "<c@d>"),
+    "answer.json": Kind(
+        "answer.json",
+        run_object("answer.json", "open"),
+        lambda w: answers.find(w.storage, LAYOUT, SLUGS["open"]),
+        lambda _: written(Answer(reply="rejected", by="bob")),
+        change=("by", "bob"),
     ),
+    "mail.json": mail_record("mail.json"),
+    "mail-approval.json": mail_record("mail-approval.json"),
     "claim of a name": Kind(
         "claim",
         lambda w: LAYOUT.claim(read_plan(w.storage, LAYOUT, SLUGS["first"]).jobs[0].candidate),

@@ -27,7 +27,7 @@ from mnist_tasks.promotion.statement import believe
 from mnist_tasks.storage import Storage, to_json
 from tests.deployment import FIRST_FINAL, LAYOUT, SLUGS, decide_nights
 from tests.signatures import SoftwareSigner, decision_in, payload
-from tests.tampering import KINDS, Kind, World, furnish, read_final_whole, read_resume
+from tests.tampering import KINDS, Kind, MailRecord, World, furnish, read_final_whole, read_resume
 
 ROOT = Path(__file__).resolve().parents[3]
 STRANGER = SoftwareSigner()
@@ -141,7 +141,7 @@ HARMLESS = {
     # The mail reads nothing of it but which pictures there are, and their hashes.
     *(("report.json", what) for what in ("a changed value", "an unknown field")),
     # That it is there is all that anybody asks.
-    *(("mail.json", what) for what in MANIPULATIONS if what != "deleted"),
+    *((name, what) for name in get_args(MailRecord) for what in MANIPULATIONS if what != "deleted"),
 }
 # The reader believes it, and what it answers is another thing: nothing but roles protects these. For each kind that
 # docs/security.md lists, the manipulations that are not found.
@@ -152,7 +152,8 @@ BELIEVED: dict[str, set[str]] = {
     "validation.json before the decision": {"another valid one", "an older version", "a changed value"},
     "decision_base.json": {"deleted", "another valid one"},
     "report.html": {*OF_ANY, *OF_VERSIONED},
-    "mail.json": {"deleted"},
+    "answer.json": {"deleted", "another valid one", "a changed value"},
+    **{name: {"deleted"} for name in get_args(MailRecord)},
     "claim of a name": {"deleted", "another valid one", "a changed value"},
     "resume state": {*OF_ANY, *OF_VERSIONED},
     "progress": {"deleted", "another valid one", "an older version", "a changed value"},
