@@ -187,7 +187,7 @@ def test_a_good_run_leaves_no_secret_anywhere(pipeline: Pipeline, planted: Plant
     places = everything(pipeline, planted, outcome)
     assert f"s3: {LAYOUT.run(outcome.slug, 'report.html')}" in places
     assert "mail 0" in places
-    assert "promoted and released" in places["mail 0"]
+    assert "Subject: MNIST: promoted" in places["mail 0"]
     assert len(places["Airflow's database"]) > 100_000
     assert outcome.run_id in places["Airflow's database"]
     assert any(place.startswith("logs: ") and "epoch" in text for place, text in places.items())
@@ -239,4 +239,4 @@ def test_a_secret_that_a_container_prints_is_found_in_log_and_mail(
     control = Planted({"printed": printed}, {}, planted.postmaster)
     found = leaks(control, everything(pipeline, planted, outcome))["printed"]
     newest = f"mail {len(planted.postmaster.kept) - 1}"
-    assert {"log of the run", "Airflow's database", "logs: /mnist/trainer", newest} <= set(found)
+    assert {"log of the run", "Airflow's database", "logs: /mnist/containers", newest} <= set(found)
