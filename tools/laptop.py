@@ -9,7 +9,6 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from localcloud import Cloud
 from mnist_tasks.definitions import NAMES
@@ -48,7 +47,7 @@ class Laptop:
             "AIRFLOW_HOME": str(self.home),
             "PYTHONPATH": str(ROOT),
             "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "dags"),
-            "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps(self._bundles()),
+            **self._bundles(),
             "AIRFLOW__CORE__PLUGINS_FOLDER": str(ROOT / "plugins"),
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
             "AIRFLOW__CORE__PARALLELISM": "4",
@@ -61,10 +60,14 @@ class Laptop:
             **more,
         }
 
-    def _bundles(self) -> list[dict[str, Any]]:
+    def _bundles(self) -> dict[str, str]:
+        """None, without examples: Airflow's own default is the folder of DAGs above, whatever that is set to."""
+        if not self.examples:
+            return {}
         folders = {"dags-folder": ROOT / "dags"} | {name: ROOT / "examples" / name / "dags" for name in self.examples}
         local = "airflow.dag_processing.bundles.local.LocalDagBundle"
-        return [{"name": n, "classpath": local, "kwargs": {"path": str(folder)}} for n, folder in folders.items()]
+        bundles = [{"name": n, "classpath": local, "kwargs": {"path": str(path)}} for n, path in folders.items()]
+        return {"AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps(bundles)}
 
     def migrate(self) -> None:
         """Make the metadata database, once."""
