@@ -6,7 +6,7 @@ set is in the bucket. A round runs each of these once, on all CPUs unless it say
 - `dag`: `airflow dags test mnist_training` with one candidate.
 - `make_run`: the same as `make run` starts it (`tools.dag_test`).
 - `noop`: `airflow dags test` of a DAG with as many tasks and the same operators, whose container is `true`.
-- `tutorial`: TensorFlow's tutorial on one CPU, its faster setting (`container.py` measures both).
+- `tutorial`: TensorFlow's tutorial on one CPU and on all, of which the one counts that a person waits less for.
 
 CPU seconds are those of Airflow's process and of the training container; the emulator's stand for AWS and are on no
 side. `dag_alone` and `noop_alone` leave out the container, from its first to its last instruction.
@@ -36,7 +36,7 @@ DAG, DAG_ALONE, MAKE_RUN, NOOP, NOOP_ALONE, TUTORIAL = "dag", "dag_alone", "make
 LABELS: Mapping[str, str] = {
     DAG: "airflow dags test mnist_training",
     MAKE_RUN: "the same, started by make run",
-    TUTORIAL: "TensorFlow's tutorial, one CPU",
+    TUTORIAL: "TensorFlow's tutorial, on one CPU or on all",
     DAG_ALONE: "the DAG without its container",
     NOOP_ALONE: "a DAG that does nothing, without its container",
 }
@@ -65,7 +65,8 @@ class Bench:
         environment = {"AIRFLOW__CORE__DAGS_FOLDER": str(_NOOP_DAGS), "AIRFLOW__CORE__PLUGINS_FOLDER": str(self.logs)}
         usage[NOOP], usage[NOOP_ALONE] = self._dag("noop", [*_AIRFLOW, "noop"], **environment)
         if tutorial_too:
-            usage[TUTORIAL] = tutorial(mnist_file(), self.logs, one_cpu=True)
+            settings = [tutorial(mnist_file(), self.logs, one_cpu=one_cpu) for one_cpu in (True, False)]
+            usage[TUTORIAL] = min(settings, key=lambda used: used.wall)
         return usage
 
     def _dag(self, name: str, command: Sequence[str], **environment: str) -> tuple[Usage, Usage]:
