@@ -55,7 +55,16 @@ def asked(airflow, conf):
         return found["approve", -1] == "awaiting_input"
 
     eventually(waits, "the question")
+    eventually(lambda: let_go(airflow, run_id), "the scheduler to hear that the worker has let go")
     return run_id
+
+
+def let_go(airflow, run_id):
+    """An answer before that is lost (docs/reliability.md, "Approval"); only the scheduler's log tells when."""
+    heard = "Received executor event with state success"
+    about = f"task_id='approve', run_id='{run_id}'"
+    log = (airflow.laptop.home / "scheduler.log").read_text()
+    return any(heard in line and about in line for line in log.splitlines())
 
 
 def decision_of(pipeline, run_id):
