@@ -70,7 +70,8 @@ class Tasks:
         return self.ecs.run_task(**defaults | capacity | request)
 
     def listed(self, **request: Any) -> list[str]:
-        return self.ecs.list_tasks(cluster=self.environment["MNIST_CLUSTER"], **request)["taskArns"]
+        pages = self.ecs.get_paginator("list_tasks").paginate(cluster=self.environment["MNIST_CLUSTER"], **request)
+        return [arn for page in pages for arn in page["taskArns"]]
 
     def describe(self, task: str) -> dict[str, Any]:
         answer = self.ecs.describe_tasks(cluster=self.environment["MNIST_CLUSTER"], tasks=[task])

@@ -246,7 +246,7 @@ def test_a_file_that_is_too_large_is_not_read_to_its_end() -> None:
         ("file:///", "/ cannot be read: Is a directory"),
         ("ftp://127.0.0.1/mnist.npz", "is no http, https or file URL"),
         ("mnist.npz", "is no http, https or file URL"),
-        ("http://[::1/mnist.npz", "MNIST_DATASET_URL is no URL: Invalid IPv6 URL"),
+        ("http://[::1/mnist.npz", "MNIST_DATASET_URL (or another classifier's) is no URL: Invalid IPv6 URL"),
         ("http://127.0.0.1:port/mnist.npz", "has a port or a character that no URL may have"),
     ],
 )
