@@ -5,11 +5,11 @@ set is in the bucket. A round runs each of these once, on all CPUs unless it say
 
 - `dag`: `airflow dags test mnist_training` with one candidate.
 - `make_run`: the same as `make run` starts it (`tools.dag_test`).
-- `noop`: `airflow dags test` of a DAG with as many tasks and the same operators, whose container is `true`.
+- `noop`: `airflow dags test` of a DAG with as many tasks and the same operators, whose two containers are `true`.
 - `tutorial`: TensorFlow's tutorial on one CPU and on all, of which the one counts that a person waits less for.
 
-CPU seconds are those of Airflow's process and of the training container; the emulator's stand for AWS and are on no
-side. `dag_alone` and `noop_alone` leave out the container, from its first to its last instruction.
+CPU seconds are those of Airflow's process and of the containers that train and promote; the emulator's stand for AWS
+and are on no side. `dag_alone` and `noop_alone` leave out the containers, each from its first to its last instruction.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from benchmarks.container import tutorial
 from benchmarks.data import mnist_file
 from benchmarks.measure import ROOT, Usage, run_to_end
 from benchmarks.ratios import Rounds, median, ratio
-from localcloud.images import TRAINER_IMAGE, Image
+from localcloud.images import PROMOTER_IMAGE, TRAINER_IMAGE, Image
 from tools.laptop import Laptop
 
 DAG, DAG_ALONE, MAKE_RUN, NOOP, NOOP_ALONE, TUTORIAL = "dag", "dag_alone", "make_run", "noop", "noop_alone", "tutorial"
@@ -37,8 +37,8 @@ LABELS: Mapping[str, str] = {
     DAG: "airflow dags test mnist_training",
     MAKE_RUN: "the same, started by make run",
     TUTORIAL: "TensorFlow's tutorial, on one CPU or on all",
-    DAG_ALONE: "the DAG without its container",
-    NOOP_ALONE: "a DAG that does nothing, without its container",
+    DAG_ALONE: "the DAG without its containers",
+    NOOP_ALONE: "a DAG that does nothing, without its containers",
 }
 # A seed with which the one candidate passes the gates: a rejection would end the run before its report.
 _CONF = '{"candidates": 1, "seed": 0}'
@@ -70,12 +70,13 @@ class Bench:
         return usage
 
     def _dag(self, name: str, command: Sequence[str], **environment: str) -> tuple[Usage, Usage]:
-        """What a DAG took, and what it took but for its container."""
+        """What a DAG took, and what it took but for its containers."""
+        self.timed.write_text("")
         variables = self.laptop.environment(**environment)
         airflow = run_to_end(command, self.logs / f"{name}.log", one_cpu=False, **variables)
-        container = read_times(self.timed.read_text())
-        whole = replace(airflow, cpu=airflow.cpu + container.cpu)
-        return whole, replace(airflow, wall=airflow.wall - container.wall)
+        containers = read_times(self.timed.read_text())
+        whole = replace(airflow, cpu=airflow.cpu + containers.cpu)
+        return whole, replace(airflow, wall=airflow.wall - containers.wall)
 
 
 def measure(*, rounds: int, logs: Path) -> list[Mapping[str, Usage]]:
@@ -107,15 +108,15 @@ def _bench(logs: Path) -> Iterator[Bench]:
 
 
 def _images(timed: Path) -> dict[str, Image]:
-    """The trainer, and an image that does nothing, both timed."""
-    known = localcloud.default_images()
-    trainer = known[TRAINER_IMAGE]
+    """Trainer, promoter, and an image that does nothing, all timed."""
+    images = localcloud.default_images()
+    images[_NOOP_IMAGE] = Image(entrypoint=("true",), environment=images[TRAINER_IMAGE].environment)
     timing = ("sh", str(ROOT / "benchmarks" / "timed.sh"))
-    environment = {**trainer.environment, "TIMED": str(timed)}
-    return known | {
-        TRAINER_IMAGE: Image(entrypoint=(*timing, *trainer.entrypoint), environment=environment),
-        _NOOP_IMAGE: Image(entrypoint=(*timing, "true"), environment=environment),
-    }
+    for name in (TRAINER_IMAGE, PROMOTER_IMAGE, _NOOP_IMAGE):
+        image = images[name]
+        environment = {**image.environment, "TIMED": str(timed)}
+        images[name] = replace(image, entrypoint=(*timing, *image.entrypoint), environment=environment)
+    return images
 
 
 def _register_noop(cloud: localcloud.Cloud) -> None:
@@ -145,7 +146,11 @@ def table(rounds: Rounds) -> Iterator[str]:
 
 
 def read_times(text: str) -> Usage:
-    """What `timed.sh` wrote: begin, end, then minutes and seconds of the shell and of its children (user, system)."""
-    begin, end, _, children = text.splitlines()
-    seconds = [60 * int(minutes) + float(rest) for minutes, rest in re.findall(r"(\d+)m([\d.]+)s", children)]
-    return Usage(cpu=sum(seconds), wall=float(end) - float(begin))
+    """The sum of what `timed.sh` wrote, a container after the other.
+
+    Each has four lines: begin, end, minutes and seconds (user, system) of the shell, and of its children.
+    """
+    lines = text.splitlines()
+    wall = sum(float(end) - float(begin) for begin, end in zip(lines[::4], lines[1::4], strict=True))
+    minutes = (re.findall(r"(\d+)m([\d.]+)s", children) for children in lines[3::4])
+    return Usage(cpu=sum(60 * int(whole) + float(rest) for both in minutes for whole, rest in both), wall=wall)

@@ -94,6 +94,11 @@ class Tasks:
         return [event["message"] for event in answer["events"]]
 
 
+def follows(second: dict[str, Any], first: dict[str, Any]) -> bool:
+    """Whether a task was created after another one had stopped. The emulator tells createdAt in whole seconds."""
+    return bool(second["createdAt"] >= first["stoppedAt"].replace(microsecond=0))
+
+
 def is_alive(pid: int) -> bool:
     try:
         return "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]

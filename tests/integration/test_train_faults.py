@@ -20,7 +20,7 @@ from mnist_tasks.checkpoints import Manifest
 from mnist_tasks.config import TrainingJob
 from mnist_tasks.storage import Storage, sha256_of
 from tests.container import LAYOUT, ROOT, job_for
-from tests.ecs_tasks import control, poll
+from tests.ecs_tasks import control, follows, poll
 from tests.tries import Try
 
 # Not a byte can be written to any file; what would have to be is lost with an error, as on a full disk.
@@ -170,5 +170,5 @@ def test_a_worker_that_froze_and_comes_back_costs_its_successor_a_try_and_the_tr
     assert training.attempt(3).run()["error"] is None
     first, *others = training.tasks()
     assert len(others) == 1
-    assert first["stoppedAt"] < others[0]["createdAt"]
+    assert follows(others[0], first)
     assert training.manifest.resumed_after != ()

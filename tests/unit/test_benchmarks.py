@@ -148,7 +148,7 @@ def test_the_dag_that_does_nothing_has_the_shape_of_the_one_that_trains(
     assert nothing["errors"] == {}
     for what in ("downstream", "trigger_rule", "mapped"):
         assert {name: task[what] for name, task in noop.items()} == {name: task[what] for name, task in ours.items()}
-    assert noop.pop("train")["type"] == "EcsRunTaskOperator"
+    assert {noop.pop(name)["type"] for name in ("train", "promote")} == {"EcsRunTaskOperator"}
     assert {task["type"] for task in noop.values()} == {ours["report"]["type"]}
 
 
@@ -165,9 +165,10 @@ def test_a_timed_container_keeps_its_exit_code_and_leaves_what_it_took(tmp_path:
     assert usage.wall >= 0.3
 
 
-def test_minutes_of_cpu_time_are_counted() -> None:
-    text = "10.5\n12.0\n0m0.00s 0m0.00s\n1m2.50s 0m0.50s\n"
-    assert dags.read_times(text) == Usage(cpu=63.0, wall=1.5)
+def test_minutes_of_cpu_time_are_counted_and_containers_added() -> None:
+    first = "10.5\n12.0\n0m0.00s 0m0.00s\n1m2.50s 0m0.50s\n"
+    second = "20.0\n20.5\n0m0.00s 0m0.00s\n0m0.25s 0m0.00s\n"
+    assert dags.read_times(first + second) == Usage(cpu=63.25, wall=2.0)
 
 
 def test_equal_accuracies_are_found_equal_and_different_ones_different() -> None:
