@@ -41,31 +41,33 @@ class AskOperator(HITLOperator):
         )
         self.classifier = classifier
 
-    def execute(self, context: Any) -> None:
-        """Ask, and free the worker until there is an answer.
+    def execute(self, context: Any) -> str:
+        """Ask, and free the worker until there is an answer; returns the answer that an earlier try has kept.
 
         Raises:
             AirflowSkipException: nobody is to be asked.
             ConfigurationError: this is `airflow dags test`.
         """
-        question = None
-        if _asks(context):
-            from mnist_tasks.report import compose_question
+        if not _asks(context):
+            raise AirflowSkipException("nobody is asked: this run does not want it")
+        from mnist_tasks.promotion import answers
+        from mnist_tasks.report import compose_question
 
-            told = {"step": self.task_id, "airflow_url": SETTINGS.airflow_url}
-            question = compose_question(chain_of_decisions(self.classifier), slug_of(context["dag_run"]), **told)
-        if question is None:
-            raise AirflowSkipException("nobody is asked: this run does not want it, or has its answer")
+        slug = slug_of(context["dag_run"])
+        if answer := answers.find(storage(), layout_of(self.classifier), slug):
+            return answer.reply
         if _is_dags_test():
             raise ConfigurationError(
                 "`airflow dags test` cannot wait for a person's approval",
                 mend="trigger the run under the scheduler, or without approval_hours",
             )
+        told = {"step": self.task_id, "airflow_url": SETTINGS.airflow_url}
+        question = compose_question(chain_of_decisions(self.classifier), slug, **told)
         self.subject, self.body = question.subject, question.body
         self.response_timeout = timedelta(hours=question.hours)
         # After the request is in Airflow's database: who follows the mail finds it there.
         self.notifiers = [lambda context: _call_for_answer(self.classifier, context, question.mail)]
-        super().execute(context)
+        return super().execute(context)  # raises what frees the worker
 
     def execute_complete(self, context: Any, event: dict[str, Any]) -> str:
         """Keep what the person said, or that nobody did; returns it."""
@@ -107,4 +109,5 @@ def _is_dags_test() -> bool:
     """Whether this process stands in for scheduler and supervisor, as only `DAG.test` makes it do."""
     from airflow.sdk.execution_time import supervisor, task_runner
 
-    return isinstance(task_runner.SUPERVISOR_COMMS, supervisor.InProcessSupervisorComms)
+    comms = getattr(task_runner, "SUPERVISOR_COMMS", None)  # which a step that runs without either does not have
+    return isinstance(comms, supervisor.InProcessSupervisorComms)

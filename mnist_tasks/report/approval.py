@@ -12,7 +12,6 @@ from mnist_tasks.checkpoints import Manifest
 from mnist_tasks.classifier import Classifier
 from mnist_tasks.notify import Mail, one_line
 from mnist_tasks.plan import Plan
-from mnist_tasks.promotion import answers
 from mnist_tasks.promotion.answers import hours
 from mnist_tasks.promotion.chain import Chain
 from mnist_tasks.promotion.records import Champion
@@ -30,8 +29,8 @@ class Question:
     mail: Mail
 
 
-def compose_question(chain: Chain, slug: str, *, step: str, airflow_url: str = "") -> Question | None:
-    """What to ask before anything is promoted; None where the run wants nobody asked, or has its answer already.
+def compose_question(chain: Chain, slug: str, *, step: str, airflow_url: str = "") -> Question:
+    """What to ask before anything is promoted, in a run that has `approval_hours`.
 
     Args:
         chain: Where the run is.
@@ -45,8 +44,6 @@ def compose_question(chain: Chain, slug: str, *, step: str, airflow_url: str = "
     """
     storage, layout = chain.storage, chain.layout
     plan = plans.read_plan(storage, layout, slug)
-    if plan.config.approval_hours is None or answers.find(storage, layout, slug):
-        return None
     last = chain.find_newest()
     champion = last.decision.champion if last else None
     best = plans.pick_best(storage, layout, slug)

@@ -13,6 +13,7 @@ from tests.container import ROOT
 from tests.sweep.faults import KILLS, S3_READ_FAULTS, SMTP_COMMANDS, SMTP_FAULTS
 
 OPERATIONS = {
+    "airflow.CreateHITLDetail",
     "airflow.SetTaskState",
     "ecs.DescribeTasks",
     "ecs.RunTask",

@@ -17,7 +17,7 @@ import boto3
 
 import localcloud
 from localcloud.home import Home
-from localcloud.images import TRAINER_IMAGE, Image
+from localcloud.images import PROMOTER_IMAGE, TRAINER_IMAGE, Image
 from tests.soak.usage import Holding, holding
 from tests.sweep import container, pipeline, tries
 from tests.sweep.faults import Call
@@ -113,13 +113,13 @@ def containers_of(folder: Path) -> Path:
 
 
 def images(folder: Path, weights: Path | None) -> dict[str, Image]:
-    """The trainer with its calls counted; with `weights`, those instead of a training from the second night on."""
+    """Both containers, their calls counted; with `weights`, those instead of a training from the second night on."""
     known = localcloud.default_images()
-    more = {"SWEEP_FOLDER": str(containers_of(folder)), **({"SOAK_WEIGHTS": str(weights)} if weights else {})}
-    trainer = Image(
-        entrypoint=("python", "-m", "tests.soak.container"), environment={**known[TRAINER_IMAGE].environment, **more}
-    )
-    return known | {TRAINER_IMAGE: trainer}
+    environment = {**known[TRAINER_IMAGE].environment, "SWEEP_FOLDER": str(containers_of(folder))}
+    promoter = Image(entrypoint=("python", "-m", "tests.sweep.container", "promotion"), environment=environment)
+    training = {**environment, **({"SOAK_WEIGHTS": str(weights)} if weights else {})}
+    trainer = Image(entrypoint=("python", "-m", "tests.soak.container"), environment=training)
+    return known | {TRAINER_IMAGE: trainer, PROMOTER_IMAGE: promoter}
 
 
 class Steps:

@@ -11,11 +11,12 @@ import os
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from inspect import signature
 from pathlib import Path
 from typing import Any
+from uuid import UUID, uuid4
 
 import localcloud
 from tests.container import ROOT
@@ -25,9 +26,16 @@ from tests.tries import FileState
 
 # The stack's own: no role reaches another one.
 BUCKET = "contract-management-bucket-bkvww1ps"
-_READ_SETTINGS = ("mnist_wiring", "mnist_ecs", "mnist_dags")
+_READ_SETTINGS = ("mnist_wiring", "mnist_ecs", "mnist_approval", "mnist_dags")
 # Short enough for a point to take seconds; both are only how often somebody looks.
 _POLL_SECONDS = 0.3
+# What a step that asks a person hears.
+ANSWER = {
+    "chosen_options": ["Approve"],
+    "params_input": {},
+    "responded_at": datetime(2026, 11, 24, 8, tzinfo=UTC),
+    "responded_by_user": {"id": "1", "name": "admin"},
+}
 
 
 def environment(cloud: localcloud.Cloud, home: Path, dataset: Path) -> dict[str, str]:
@@ -138,6 +146,7 @@ class TaskInstance:
     stats_tags: Mapping[str, str] = field(default_factory=dict)
     ended: tuple[Mapping[str, Any], ...] = ()
     pushed: dict[str, Any] = field(default_factory=dict)
+    id: UUID = field(default_factory=uuid4)
 
     def xcom_push(self, key: str, value: Any) -> None:
         self.pushed[key] = value
@@ -205,7 +214,7 @@ def execute(step: Step, try_number: int, now: datetime, store: TaskStateStore) -
         "task_state_store": store,
     }
     try:
-        value = _call(task, step.arguments, context, now)
+        value = _call(task, step.arguments, context, now, store.wire)
     except Exception as error:  # noqa: BLE001 - whatever it is, Airflow would have to decide
         return _failure(task, error, instance, context)
     return Ending("success", value, tuple(sorted(map(repr, context["outlet_events"]._dict.values()))))
@@ -215,7 +224,14 @@ def _params(dag: Any) -> dict[str, Any]:
     return {name: dag.params.get_param(name).value for name in dag.params}
 
 
-def _call(task: Any, arguments: tuple[Any, ...], context: dict[str, Any], now: datetime) -> Any:
+def _call(task: Any, arguments: tuple[Any, ...], context: dict[str, Any], now: datetime, wire: Wire) -> Any:
+    import mnist_wiring
+
+    from mnist_approval import AskOperator
+
+    mnist_wiring.datetime = stopped_clock(now)  # type: ignore[attr-defined]
+    if isinstance(task, AskOperator):
+        return _ask(task, context, wire)
     function = getattr(task, "python_callable", None)
     if function is None:
         task.waiter_delay = _POLL_SECONDS
@@ -225,11 +241,28 @@ def _call(task: Any, arguments: tuple[Any, ...], context: dict[str, Any], now: d
         if (announce := task._post_execute_hook) is not None:
             announce(context, value)
         return value
-    import mnist_wiring
-
-    function.__globals__["datetime"] = mnist_wiring.datetime = stopped_clock(now)
+    function.__globals__["datetime"] = stopped_clock(now)
     wanted = {name: context[name] for name in signature(function).parameters if name in context}
     return function(*arguments, **wanted)
+
+
+def _ask(task: Any, context: dict[str, Any], wire: Wire) -> Any:
+    """Both halves of a step that asks a person, who approves at once.
+
+    Airflow runs them in two processes; to die in the second one starts the step again from its first, as here.
+    """
+    from airflow.providers.standard.operators import hitl
+    from airflow.sdk.exceptions import TaskAwaitingInput
+
+    def request(**_request: Any) -> None:
+        with wire.mortal("airflow.CreateHITLDetail", ""):
+            pass
+
+    hitl.upsert_hitl_detail = request
+    try:
+        return task.execute(context)
+    except TaskAwaitingInput as waiting:
+        return getattr(task, waiting.method_name)(context, ANSWER)
 
 
 def _failure(task: Any, error: Exception, instance: TaskInstance, context: dict[str, Any]) -> Ending:

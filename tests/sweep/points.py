@@ -52,7 +52,7 @@ def _some(several: list[Call]) -> list[Call]:
 
 
 # The scenes that are quickly built and between them make every kind of call; the quickest ones first.
-SAMPLED = ("plan", "email_failure", "download", "validate", "train", "promote")
+SAMPLED = ("plan", "email_failure", "download", "validate", "approve", "train", "promote")
 _EVERY_FAULT_AT = ("s3.PutObject", "s3.GetObject", "smtp.data")
 
 

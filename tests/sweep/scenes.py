@@ -34,6 +34,7 @@ FIRST = Run(TRAINING, "first night", {**GOOD, "candidates": 2, "seed": 1}, _at(0
 SECOND = Run(TRAINING, "second night", {**GOOD, "candidates": 1, "seed": 2, "release_rule": "not_worse"}, _at(0))
 HASTY = Run(TRAINING, "hasty night", SHORT, _at(0))
 WEAK = Run(TRAINING, "weak night", {**SHORT, "epochs": 1}, _at(48))
+ASKED = Run(TRAINING, "asked night", {**SHORT, "approval_hours": 1}, _at(0))
 SMALL = Run(TRAINING, "small run", SHORT, _at(0))
 BACK = Run(ROLLBACK, "by hand", {"to": final_name(candidate_name(START)), "reason": REASON}, _at(72))
 NOWHERE = Run(ROLLBACK, "by mistake", {"to": "mnist_model_20200101_000000_final", "reason": REASON}, _at(73))
@@ -122,6 +123,9 @@ SCENES = (
     Scene("email_rollback", "email_rollback", BACK, "rollback", 72),
     Scene("rollback to nothing", "rollback", NOWHERE, "rollback", 73, fails=True, swept=False),
     Scene("email_failure of a rollback", "email_failure", NOWHERE, "rollback", 73, failed="rollback to nothing"),
+    Scene("plan that asks", "plan", ASKED, "validate", 0, DATASET, swept=False),
+    Scene("asked candidate", "train", ASKED, "plan that asks", 0, candidate=("plan that asks", 0), swept=False),
+    Scene("approve", "approve", ASKED, "asked candidate", 1),
     Scene("small plan", "plan", SMALL, "validate", 0, DATASET, swept=False),
     Scene("train", "train", SMALL, "validate", 0, candidate=("small plan", 0), own_run=True),
 )
