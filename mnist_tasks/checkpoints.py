@@ -107,13 +107,14 @@ def commit(
     """
     committed = find(storage, layout, job.candidate)
     if committed is None:
-        metrics = to_json(history.model_dump(mode="json"))
+        stored_weights = _put_weights(storage, encryption, layout, job, name=job.candidate, weights=weights)
+        stored_metrics, history = _put_history(storage, layout.metrics(job.candidate), history)
         manifest = Manifest(
             name=job.candidate,
             run=job.run,
             created=now,
-            weights=_put_weights(storage, encryption, layout, job, name=job.candidate, weights=weights),
-            metrics=_describe(layout.metrics(job.candidate), metrics),
+            weights=stored_weights,
+            metrics=stored_metrics,
             job=job,
             parameters=parameters,
             best_epoch=history.best.epoch,
@@ -124,7 +125,7 @@ def commit(
             memory=history.memory,
             trainer_image=trainer_image,
         )
-        committed = _write(storage, layout, manifest, metrics)
+        committed = _settle(storage, layout, manifest)
     if committed.job != job:
         raise IntegrityError(
             f"{storage.uri(layout.manifest(job.candidate))} was committed by run {committed.run}, not by {job.run}",
@@ -155,7 +156,8 @@ def commit_final(
             "promoted_from": candidate.name,
         }
         manifest = Manifest.model_validate(dict(candidate) | changes)
-        committed = _write(storage, layout, manifest, metrics)
+        storage.put(manifest.metrics.key, metrics)
+        committed = _settle(storage, layout, manifest)
     if (committed.job, committed.weights.plaintext_sha256) != (candidate.job, candidate.weights.plaintext_sha256):
         raise IntegrityError(
             f"{storage.uri(layout.manifest(name))} is not a copy of {candidate.name}: its weights have SHA-256 "
@@ -205,11 +207,33 @@ def _tags(name: str) -> str:
     return "" if is_final(name) else _EXPIRES
 
 
-def _write(storage: Storage, layout: Layout, manifest: Manifest, metrics: bytes) -> Manifest:
-    """Content first, the manifest last: it decides."""
-    tags = _tags(manifest.name)
-    storage.put(manifest.metrics.key, metrics, tags=tags)
-    if storage.put_if_absent(layout.manifest(manifest.name), to_json(manifest.model_dump(mode="json")), tags=tags):
+def _put_history(storage: Storage, key: str, history: History) -> tuple[StoredObject, History]:
+    """Store a candidate's history, or find that an earlier try has; returns the one that is there.
+
+    Each try has its own times: so the first one stays, for the same reason as of weights.
+    """
+    body = to_json(history.model_dump(mode="json"))
+    if not storage.put_if_absent(key, body, tags=_EXPIRES):
+        found = storage.get(key)
+        earlier = _history_of_the_same(storage, found, history)
+        if earlier:
+            return _describe(key, found.body), earlier
+        storage.replace(key, body, etag=found.etag, tags=_EXPIRES)
+    return _describe(key, body), history
+
+
+def _history_of_the_same(storage: Storage, found: Stored, history: History) -> History | None:
+    try:
+        earlier = parse(History, storage, found)
+    except IntegrityError:
+        return None
+    return earlier if earlier.figures == history.figures else None
+
+
+def _settle(storage: Storage, layout: Layout, manifest: Manifest) -> Manifest:
+    """The manifest comes last: it decides. Returns the one that is there."""
+    body = to_json(manifest.model_dump(mode="json"))
+    if storage.put_if_absent(layout.manifest(manifest.name), body, tags=_tags(manifest.name)):
         return manifest
     return read(storage, layout, manifest.name)
 
@@ -243,8 +267,8 @@ def _check_version(storage: Storage, stored: Stored) -> None:
     if version == 1:
         raise IntegrityError(
             f"{storage.uri(stored.key)} is a manifest of version 1: its weights are not encrypted; expected version 2",
-            mend="this code trusts encrypted weights only: train the model again in a new run, and start with an empty "
-            "bucket or prefix (MNIST_CHECKPOINTS_PREFIX; on a laptop: make clean)",
+            mend="this code trusts encrypted weights only: train the model again in a new run, in an empty "
+            "bucket (MNIST_BUCKET; on a laptop: make clean)",
         )
 
 

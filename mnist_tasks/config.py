@@ -27,11 +27,13 @@ LearningRate = Annotated[float, Field(gt=0, le=1)]
 ImageDigest = Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 # Never an alias: mnist_tasks.encryption says why. Empty: there is none.
-KeyArn = Annotated[str, StringConstraints(pattern=r"^(arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:key/[A-Za-z0-9-]{1,64})?$")]
+KeyArn = Annotated[
+    str, StringConstraints(pattern=r"^(arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]{1,64})?$")
+]
 # Part of DAG ids, S3 keys, names of checkpoints and of environment variables.
 ClassifierName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,30}$")]
-CandidateName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,30}_model_\d{8}_\d{6}$")]
-FinalName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,30}_model_\d{8}_\d{6}_final$")]
+CandidateName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,30}_model_[0-9]{8}_[0-9]{6}$")]
+FinalName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,30}_model_[0-9]{8}_[0-9]{6}_final$")]
 
 
 def _check_printable(text: str) -> str:

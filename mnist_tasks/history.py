@@ -77,6 +77,11 @@ class History(Frozen):
         return min(self.epochs, key=lambda epoch: (-epoch.validation_accuracy, epoch.validation_loss, epoch.epoch))
 
     @property
+    def figures(self) -> tuple[object, ...]:
+        """What two trainings to the same weights have in common: all but times, memory and interruptions."""
+        return self.start, tuple(epoch.model_copy(update={"seconds": 0.0}) for epoch in self.epochs)
+
+    @property
     def memory(self) -> Memory | None:
         """None in histories that do not know how large their images were."""
         if self.images_mb is None:

@@ -20,8 +20,8 @@ _TEMPORARY: Final = {
     "KeyUnavailableException",
 }
 _CURES: Final = {
-    "AccessDeniedException": "give the role kms:GenerateDataKey and kms:Decrypt on this key in its own policy "
-    "(infra/mnist.yaml); a key policy's conditions on the encryption context have to hold, too",
+    "AccessDeniedException": "let the role's own policy and the key's allow the action that this message names "
+    "(infra/mnist.yaml); conditions on the encryption context have to hold, too",
     "DisabledException": "enable the key again: aws kms enable-key --key-id <its ARN>",
     "KMSInvalidStateException": "if the key waits for its deletion: aws kms cancel-key-deletion, then enable-key; "
     "what is encrypted under a deleted key is lost",

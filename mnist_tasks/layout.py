@@ -33,7 +33,7 @@ from typing import Literal
 from mnist_tasks.classifier import Classifier
 from mnist_tasks.errors import ConfigurationError
 
-_CANDIDATE = re.compile(r"([a-z][a-z0-9_]{0,30})_model_\d{8}_\d{6}")
+_CANDIDATE = re.compile(r"([a-z][a-z0-9_]{0,30})_model_[0-9]{8}_[0-9]{6}")
 _FINAL_SUFFIX = "_final"
 # The specification fixes its keys: they have no folder of the classifier.
 _FIRST = "mnist"

@@ -39,6 +39,8 @@ class Plan(Frozen):
         names = {job.candidate for job in self.jobs}
         if len(names) != len(self.jobs) or {job.run for job in self.jobs} != {self.run}:
             raise ValueError(f"run {self.run} needs candidates of its own with different names, came {sorted(names)}")
+        if {job.dataset_sha256 for job in self.jobs} != {self.dataset_sha256}:
+            raise ValueError(f"run {self.run} has to train on its own data set, {self.dataset_sha256}")
         return self
 
 

@@ -141,12 +141,18 @@ class Storage:
         """Claim a key: True if the object now holds exactly `body`, False if somebody else's content was there first.
 
         A lost answer makes the client try again and find its own object: the content tells that from a lost race.
+
+        Raises:
+            Conflict: somebody else is writing it now, and nothing is there yet (S3's 409).
         """
         options = {"Tagging": tags} if tags else {}
         try:
             self._put(key, body, content_type, {**options, "IfNoneMatch": "*"})
         except Conflict:
-            return self.get(key).body == body
+            found = self.find(key)
+            if found is None:
+                raise
+            return found.body == body
         return True
 
     def replace(self, key: str, body: bytes, *, etag: str | None, content_type: str = JSON, tags: str = "") -> None:

@@ -15,19 +15,21 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, ParamValidationError
+from botocore.exceptions import BotoCoreError, ClientError
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from mnist_tasks.attestation.envelope import open_envelope, refused
 from mnist_tasks.attestation.source import DocumentSource
-from mnist_tasks.errors import AttestationRefused, ConfigurationError, IntegrityError, MnistError, TemporaryError
+from mnist_tasks.errors import AttestationRefused
+from mnist_tasks.kms import explained
 
 if TYPE_CHECKING:
     from mypy_boto3_kms import KMSClient
 
 DATA_KEY_BYTES: Final = 32
-_TEMPORARY: Final = {"KMSInternalException", "DependencyTimeoutException", "ThrottlingException", "Throttling"}
+# What KMS answers to a document that it does not believe is not documented; it validates its other parameters, too.
+_REFUSED: Final = {"AccessDeniedException", "ValidationException"}
 
 
 def _new_key() -> rsa.RSAPrivateKey:
@@ -112,34 +114,13 @@ class AttestedKms:
 def _explained(key_id: str) -> Iterator[None]:
     try:
         yield
-    except ClientError as error:
-        raise _from_client_error(key_id, error) from error
-    except (NoCredentialsError, ParamValidationError) as error:
-        raise ConfigurationError(
-            f"KMS cannot be asked for {key_id}: {error}", mend="check the task's role and what was passed"
-        ) from error
-    except (BotoCoreError, OSError) as error:
-        raise TemporaryError(
-            f"KMS did not answer for {key_id}: {error}",
-            mend="in an enclave KMS is reached through the parent's vsock proxy: check that it runs",
-        ) from error
-
-
-def _from_client_error(key_id: str, error: ClientError) -> MnistError:
-    code = error.response.get("Error", {}).get("Code", "")
-    # What KMS answers to a document that it does not believe is not documented; it validates its other parameters, too.
-    if code in {"AccessDeniedException", "ValidationException"}:
-        return AttestationRefused(
-            f"KMS refuses this place the key {key_id}: {error}",
-            mend="compare the measurements of the image with the key policy's kms:RecipientAttestation conditions, "
-            "and the role with its principals (docs/attestation.md); a software document is for the local front alone",
-        )
-    if code in {"InvalidCiphertextException", "IncorrectKeyException"}:
-        return IntegrityError(
-            f"KMS cannot decrypt this with {key_id}: {error}",
-            mend="the ciphertext was altered, or belongs to another key or encryption context",
-        )
-    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-    if code in _TEMPORARY or status >= 500:
-        return TemporaryError(f"KMS could not serve {key_id} now: {error}", mend="run the step again later")
-    return ConfigurationError(f"KMS refused the request for {key_id}: {error}", mend="see the message of KMS")
+    except (ClientError, BotoCoreError, OSError) as error:
+        code = error.response.get("Error", {}).get("Code", "") if isinstance(error, ClientError) else ""
+        if code in _REFUSED:
+            raise AttestationRefused(
+                f"KMS refuses this place the key {key_id}: {error}",
+                mend="compare the measurements of the image with the key policy's kms:RecipientAttestation conditions, "
+                "and the role with its principals (docs/attestation.md); a software document is for the local front "
+                "alone",
+            ) from error
+        raise explained(key_id, error) from error

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from mnist_tasks.checkpoints import Manifest
 from mnist_tasks.errors import IntegrityError
 from mnist_tasks.promotion.chain import Chain
-from mnist_tasks.promotion.finals import read_final_of, read_release
+from mnist_tasks.promotion.finals import read_release, read_vouched
 from mnist_tasks.promotion.records import Champion, Decision
 from mnist_tasks.promotion.release import read_champion
 
@@ -43,7 +43,8 @@ def read_in_service(chain: Chain) -> InService | None:
         _check_was_champion(chain, pointer)
     if champion is None:
         return None
-    return InService(champion, read_release(chain, champion), read_final_of(chain, champion))
+    decision = read_release(chain, champion)
+    return InService(champion, decision, read_vouched(chain, decision))
 
 
 def _check_was_champion(chain: Chain, pointer: Champion) -> None:

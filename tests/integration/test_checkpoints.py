@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -14,6 +16,7 @@ from mnist_tasks.config import TrainingJob
 from mnist_tasks.definitions.mnist import MNIST
 from mnist_tasks.encryption import Encryption
 from mnist_tasks.errors import ConfigurationError, IntegrityError, NotFoundError
+from mnist_tasks.history import History
 from mnist_tasks.layout import Layout
 from mnist_tasks.storage import Storage, to_json
 from tests.candidates import PARAMETERS, history, plan_run, random_weights, to_h5
@@ -32,12 +35,36 @@ def job(storage: Storage) -> TrainingJob:
 
 
 def commit(
-    storage: Storage, encryption: Encryption, job: TrainingJob, weights: bytes = WEIGHTS, *, later: int = 0
+    storage: Storage,
+    encryption: Encryption,
+    job: TrainingJob,
+    weights: bytes = WEIGHTS,
+    *,
+    later: int = 0,
+    told: History | None = None,
 ) -> Manifest:
-    now = NOW + timedelta(seconds=later)
+    now, told = NOW + timedelta(seconds=later), told or history()
     return checkpoints.commit(
-        storage, encryption, LAYOUT, job, weights=weights, history=history(), parameters=PARAMETERS, now=now
+        storage, encryption, LAYOUT, job, weights=weights, history=told, parameters=PARAMETERS, now=now
     )
+
+
+@dataclass
+class Late:
+    """A client that does something else before it puts an object, once."""
+
+    client: Any
+    key: str
+    meanwhile: Callable[[], Any]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.client, name)
+
+    def put_object(self, **request: Any) -> Any:
+        if request["Key"] == self.key:
+            meanwhile, self.meanwhile = self.meanwhile, lambda: None
+            meanwhile()
+        return self.client.put_object(**request)
 
 
 def under(storage: Storage, name: str) -> list[str]:
@@ -97,6 +124,31 @@ def test_killed_at_any_call_a_second_try_ends_the_commit(
 
     assert checkpoints.load_weights(storage, encryption, again) == (to_h5(random_weights(9)) if committed else WEIGHTS)
     assert checkpoints.load_history(storage, again) == history()
+
+
+@pytest.mark.parametrize("key", [LAYOUT.weights(NAME), LAYOUT.metrics(NAME), LAYOUT.manifest(NAME)])
+def test_a_try_that_was_thought_dead_changes_nothing_of_what_the_next_one_has_committed(
+    storage: Storage, encryption: Encryption, job: TrainingJob, key: str
+) -> None:
+    """Both trained the same weights; times, and how often it was interrupted, are each one's own."""
+    times = history().model_copy(update={"seconds": 9.0, "peak_memory_mb": 500.0, "resumed_after": (1,)})
+    late = Late(storage.client, key, lambda: commit(storage, encryption, job, told=times, later=60))
+
+    committed = commit(replace(storage, client=late), encryption, job)
+
+    assert checkpoints.read(storage, LAYOUT, NAME) == committed
+    told = checkpoints.load_history(storage, committed)
+    assert (told.resumed_after, told.memory) == (committed.resumed_after, committed.memory)
+    assert checkpoints.load_weights(storage, encryption, committed) == WEIGHTS
+    assert checkpoints.commit_final(storage, encryption, LAYOUT, committed, now=NOW).promoted_from == NAME
+
+
+@pytest.mark.parametrize("left", [b"no history", to_json(history(accuracy=0.5).model_dump(mode="json"))])
+def test_figures_of_something_else_that_an_earlier_try_left_are_replaced(
+    storage: Storage, encryption: Encryption, job: TrainingJob, left: bytes
+) -> None:
+    storage.put(LAYOUT.metrics(NAME), left)
+    assert checkpoints.load_history(storage, commit(storage, encryption, job)) == history()
 
 
 def test_a_committed_manifest_is_never_replaced(storage: Storage, encryption: Encryption, job: TrainingJob) -> None:

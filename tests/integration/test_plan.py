@@ -179,6 +179,16 @@ def test_a_plan_whose_candidates_are_not_its_own_is_refused(storage: Storage) ->
         read_plan(storage, LAYOUT, plan.run)
 
 
+def test_a_plan_whose_candidates_train_on_another_data_set_is_refused(storage: Storage) -> None:
+    """Its validation and its gates would be about one, its model and its signed decision about the other."""
+    plan = make(storage)
+    other = plan.jobs[0].model_dump(mode="json") | {"dataset_sha256": "0" * 64}
+    mixed = plan.model_dump(mode="json") | {"jobs": [other]}
+    storage.put(LAYOUT.run(plan.run, "plan.json"), to_json(mixed))
+    with pytest.raises(IntegrityError, match="train on its own data set"):
+        read_plan(storage, LAYOUT, plan.run)
+
+
 def test_the_best_candidate_of_the_run_is_picked(storage: Storage, encryption: Encryption) -> None:
     commit(storage, encryption, make(storage, "another", candidates=1), 0.99)
     plan = make(storage, candidates=3)

@@ -5,6 +5,7 @@ import threading
 import boto3
 import pytest
 from botocore.config import Config
+from botocore.stub import Stubber
 
 from mnist_tasks.errors import ConfigurationError, Conflict, IntegrityError, NotFoundError, TemporaryError
 from mnist_tasks.storage import Storage, sha256_of, to_json
@@ -91,6 +92,16 @@ def test_of_many_who_claim_at_once_one_wins(storage):
         thread.join()
 
     assert [storage.get("key").body.decode()] == wins
+
+
+def test_a_claim_that_collides_with_another_one_that_is_under_way_may_be_tried_again(cloud, storage):
+    """AWS answers 409 to it, and there is no object yet; ministack never does."""
+    client = boto3.client("s3", **cloud.client_arguments)
+    with Stubber(client) as answers:
+        answers.add_client_error("put_object", "ConditionalRequestConflict", http_status_code=409)
+        answers.add_client_error("get_object", "NoSuchKey", http_status_code=404)
+        with pytest.raises(Conflict, match="written by somebody else"):
+            Storage(client, storage.bucket).put_if_absent("key", b"mine")
 
 
 def test_compare_and_set_writes_only_over_what_was_read(storage):

@@ -211,6 +211,7 @@ def test_a_data_key_is_refused_when(told, kms, change):
         (400, "ThrottlingException", TemporaryError),
         (500, "KMSInternalException", TemporaryError),
         (502, "", TemporaryError),
+        (429, "", TemporaryError),
         (400, "NotFoundException", ConfigurationError),
         (400, "DisabledException", ConfigurationError),
         (400, "UnrecognizedClientException", ConfigurationError),

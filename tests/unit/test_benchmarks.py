@@ -66,6 +66,10 @@ def test_a_ratio_can_be_that_of_another_figure_than_cpu_time() -> None:
     assert ratio(rounds, "dag", "tutorial", "wall").median == 0.25
 
 
+def test_each_figure_of_the_tutorial_is_that_of_the_setting_that_needs_less() -> None:
+    assert dags.least([Usage(cpu=30, wall=35), Usage(cpu=50, wall=30)]) == Usage(cpu=30, wall=30)
+
+
 def test_the_tutorial_counts_in_its_faster_setting() -> None:
     rounds = [usages(container=5, tutorial=30, tutorial_all_cpus=20), usages(container=5, tutorial=30)]
     assert bench.figures(Measured(containers=rounds))["container_vs_tutorial"] == 4

@@ -37,6 +37,14 @@ def test_a_name_is_refused_by_every_rule_that_takes_one(case: str) -> None:
                 rule(name)
 
 
+def test_digits_are_those_of_ascii() -> None:
+    name = "mnist_model_\u0662\u0660\u0662\u0666\u0661\u0661\u0662\u0664_020005"
+    with pytest.raises(ConfigurationError):
+        LAYOUT.manifest(name)
+    with pytest.raises(ConfigurationError):
+        RollbackConfig.from_params(ROLLBACK | {"to": f"{name}_final"})
+
+
 @pytest.mark.parametrize("case", TEXTS)
 def test_a_hash_of_a_data_set_is_refused_before_it_is_part_of_a_key(case: str) -> None:
     """It comes through XCom, which others may write."""

@@ -254,5 +254,6 @@ def test_what_kms_refuses_is_told_apart_by_whether_another_try_may_help(code: st
     client = boto3.client("kms", region_name="eu-west-1", aws_access_key_id="a", aws_secret_access_key="b")
     with Stubber(client) as stub:
         stub.add_client_error("sign", code, http_status_code=status)
-        with pytest.raises(kind, match="arn:of-the-key"):
+        with pytest.raises(kind, match="arn:of-the-key") as caught:
             KmsSigner(client, "arn:of-the-key").sign(b"hello")
+    assert "GenerateDataKey" not in caught.value.mend  # which no key that signs could do
