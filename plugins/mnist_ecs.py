@@ -112,22 +112,23 @@ class EcsWorkOperator(ResumableJobMixin, EcsRunTaskOperator):
     def submit_job(self, context: Any) -> dict[str, Any]:
         """Start the task of the next generation, or find the one that an earlier try has started."""
         state = context["task_state_store"]
-        submission = self._submission(state, is_last_try=context["ti"].try_number > context["ti"].max_tries)
+        is_last_try = context["ti"].try_number > context["ti"].max_tries
+        submission = self._submission(state, is_last_try=is_last_try)
         state.set(SUBMISSION, submission.model_dump())
         try:
             self.arn = self._run_task(submission)
         except EcsOperatorError as error:
             state.set(REFUSED, submission.generation)  # nothing was started; the next try may ask for other capacity
+            if is_last_try and submission.capacity != "FARGATE":
+                return self.submit_job(context)  # what was noted was an earlier try's request
             raise ecs.refusal_of(error.failures) from error
         return {"generation": submission.generation, "arn": self.arn}
 
     def get_job_status(self, external_id: Any, context: Any) -> str:  # noqa: ARG002
         """How far the task of an earlier try is."""
         self.arn, self._generation = external_id["arn"], external_id["generation"]
-        task = self._describe()
-        if task is None or task["desiredStatus"] == _STOPPED:
-            # Unknown yet, or still being stopped: no two tasks may do one job at the same time.
-            task = self._wait()
+        with self._stopping_what_is_left():
+            task = self._wait(attach=True)
         if task is not None and task["lastStatus"] != _STOPPED:
             return str(task["lastStatus"])
         return _STOPPED if self.work.result() is None else _DONE
@@ -186,14 +187,20 @@ class EcsWorkOperator(ResumableJobMixin, EcsRunTaskOperator):
             self.client.meta.events.unregister("provide-client-params.ecs.RunTask", unique_id="client-token")
         return str(self.arn)
 
-    def _wait(self, state: Any = None) -> dict[str, Any] | None:
-        """Look at the task until it has stopped, and return what ECS says of it; None if ECS knows no such task."""
+    def _wait(self, state: Any = None, *, attach: bool = False) -> dict[str, Any] | None:
+        """Look at the task until it has stopped, and return what ECS says of it; None if ECS knows no such task.
+
+        With `attach`, a task that may run on is enough; not one that is being stopped, because no two tasks may do one
+        job at the same time.
+        """
         missing = 0
         while missing < _TIMES_MISSING:
             with self._patience():
                 task = self._describe()
                 self._record(task)
-                if task is not None and task["lastStatus"] == _STOPPED:
+                if task is not None and (
+                    task["lastStatus"] == _STOPPED or (attach and task["desiredStatus"] != _STOPPED)
+                ):
                     return task
                 missing = missing + 1 if task is None else 0
             self._tell(state)

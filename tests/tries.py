@@ -164,19 +164,18 @@ class Fail:
     times: int = 10**9
 
     def __call__(self) -> None:
-        from botocore.awsrequest import AWSResponse
+        answer = {"__type": self.code, "message": "the test wants it"}
+        _answer(self.operation, answer, status=self.status, times=self.times)
 
-        left = iter(range(self.times))
 
-        def answer(request: Any, send: Callable[[Any], Any]) -> Any:
-            if not _is(request, self.operation) or next(left, None) is None:
-                return send(request)
-            body = json.dumps({"__type": self.code, "message": "the test wants it"}).encode()
-            response = AWSResponse(request.url, self.status, {}, None)
-            response._content = body  # type: ignore[attr-defined]
-            return response
+@dataclass(frozen=True)
+class Unknown:
+    """The first `times` looks at a task find none: ECS does not know it yet."""
 
-        _intercept(answer)
+    times: int
+
+    def __call__(self) -> None:
+        _answer("DescribeTasks", {"tasks": [], "failures": [{"reason": "MISSING"}]}, status=200, times=self.times)
 
 
 @dataclass(frozen=True)
@@ -218,6 +217,21 @@ class Interrupt:
 def _is(request: Any, operation: str) -> bool:
     target = request.headers.get("X-Amz-Target", b"")
     return bool((target.decode() if isinstance(target, bytes) else target).endswith(f".{operation}"))
+
+
+def _answer(operation: str, answer: Mapping[str, Any], *, status: int, times: int) -> None:
+    from botocore.awsrequest import AWSResponse
+
+    left = iter(range(times))
+
+    def handle(request: Any, send: Callable[[Any], Any]) -> Any:
+        if not _is(request, operation) or next(left, None) is None:
+            return send(request)
+        response = AWSResponse(request.url, status, {}, None)
+        response._content = json.dumps(answer).encode()  # type: ignore[attr-defined]
+        return response
+
+    _intercept(handle)
 
 
 def _intercept(handle: Callable[[Any, Callable[[Any], Any]], Any]) -> None:

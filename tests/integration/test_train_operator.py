@@ -27,7 +27,7 @@ from mnist_tasks.storage import Storage, to_json
 from tests.candidates import history
 from tests.container import commit_anything, job_for
 from tests.ecs_tasks import control
-from tests.tries import DieAfter, Fail, Interrupt, Operator, Try
+from tests.tries import DieAfter, Fail, Interrupt, Operator, Try, Unknown
 
 DEADLINE_SECONDS = 30.0
 
@@ -162,6 +162,21 @@ def killed(attempt: Try, step: Step) -> None:
     process.join()
 
 
+def attached(step: Step) -> None:
+    """The worker of the first try dies once it waits for its task."""
+    attempt = step.attempt()
+    process = attempt.start()
+    step.await_container()
+    eventually(lambda: attempt.state.get("ecs_task"))
+    process.kill()
+    process.join()
+
+
+def tell_progress(step: Step) -> None:
+    told = Progress(job=step.job, updated=datetime.now(UTC), history=history(accuracy=0.9712))
+    step.storage.put(Layout(MNIST).progress(step.job.run, step.job.candidate), to_json(told.model_dump(mode="json")))
+
+
 @pytest.mark.parametrize("operator", OURS_ALONE)
 def test_a_retry_finds_the_task_that_finished_while_no_worker_was_there(step: Step, operator: Operator) -> None:
     killed(step.attempt(operator), step)
@@ -182,6 +197,34 @@ def test_a_retry_attaches_to_the_task_that_still_runs(step: Step) -> None:
 
     assert step.attempt().outcome()["error"] is None
     assert len(step.tasks()) == 1
+
+
+@pytest.mark.parametrize("fault", [Fail("DescribeTasks", "ThrottlingException", times=30), Unknown(times=5)])
+def test_a_retry_whose_first_looks_show_no_task_attaches_as_well_and_tells_its_progress(
+    step: Step, fault: Callable[[], None]
+) -> None:
+    tell_progress(step)
+    attached(step)
+    retry = step.attempt(number=2, fault=fault)
+    retry.state.delete("progress")
+
+    process = retry.start()
+    eventually(lambda: retry.state.get("progress") or not process.is_alive())
+    step.end(commit=True)
+    process.join(DEADLINE_SECONDS)
+
+    assert retry.outcome()["error"] is None
+    assert retry.state.get("progress")
+    assert len(step.tasks()) == 1
+
+
+def test_a_retry_that_may_not_look_at_the_task_stops_it(step: Step) -> None:
+    attached(step)
+
+    outcome = step.attempt(number=2, fault=Fail("DescribeTasks", "AccessDeniedException")).run()
+
+    assert outcome["error"] == "ConfigurationError"
+    assert [task["desiredStatus"] for task in step.tasks()] == ["STOPPED"]
 
 
 @pytest.mark.parametrize("operator", OURS_ALONE)
@@ -352,9 +395,24 @@ def test_without_capacity_on_spot_the_tries_go_on_and_the_last_one_is_on_demand(
     assert [task["capacityProviderName"] for task in step.tasks()] == ["FARGATE"]
 
 
+def test_the_last_try_asks_for_capacity_on_demand_where_the_request_it_had_to_repeat_finds_none(
+    step: Step, cloud: localcloud.Cloud
+) -> None:
+    """Whether the second try's request came through, nobody knows: it is sent again before another one is."""
+    throttled = step.attempt(number=2, fault=Fail("RunTask", "ThrottlingException")).run()
+    control(cloud, "capacity", failures=1)
+    process = step.attempt(number=3).start()
+    step.await_container()
+    step.end(commit=True)
+    process.join()
+
+    assert throttled["error"] == "TemporaryError"
+    assert step.attempt().outcome()["error"] is None
+    assert [task["capacityProviderName"] for task in step.tasks()] == ["FARGATE"]
+
+
 def test_progress_is_in_the_task_state_while_the_container_runs(step: Step) -> None:
-    told = Progress(job=step.job, updated=datetime.now(UTC), history=history(accuracy=0.9712))
-    step.storage.put(Layout(MNIST).progress(step.job.run, step.job.candidate), to_json(told.model_dump(mode="json")))
+    tell_progress(step)
     attempt = step.attempt()
     process = attempt.start()
     step.await_container()
