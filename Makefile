@@ -20,7 +20,7 @@ down: ## stop what `make up` started
 	@test ! -x $(RUN) || $(RUN) -m tools.down
 
 test: .environment-dev ## all tests
-	@$(RUN) -m pytest -n auto --maxprocesses 4 --dist loadfile --ignore tests/engine $(ARGS)
+	@$(RUN) -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder --ignore tests/engine $(ARGS)
 	@$(MAKE) --no-print-directory test-engine
 
 test-engine: .environment-dev ## those that need a Docker engine: images, tasks as containers, docker-compose.yaml

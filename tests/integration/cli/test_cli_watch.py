@@ -74,6 +74,8 @@ class Terminal:
 def terminal(empty: Deployment, storage: Storage) -> Iterator[object]:
     """`terminal("watch", "latest")` runs a command in a terminal."""
     opened: list[Terminal] = []
+    # A shell starts what runs in its background with this signal ignored, which a child would inherit.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def start(*words: str, **environment: str) -> Terminal:
         ours, theirs = pty.openpty()
@@ -89,6 +91,7 @@ def terminal(empty: Deployment, storage: Storage) -> Iterator[object]:
         one.process.kill()
         one.process.wait()
         os.close(one.descriptor)
+    signal.signal(signal.SIGINT, before)
 
 
 def environment_of(deployment: Deployment, storage: Storage) -> Mapping[str, str]:
