@@ -38,10 +38,14 @@ Template = Callable[["_Page"], None]
 
 @cache
 def _font(face: str, size: int) -> ImageFont.FreeTypeFont:
-    """One of matplotlib's typefaces: they come with a locked dependency, and are the same on every machine."""
+    """One of matplotlib's typefaces: they come with a locked dependency, and are the same on every machine.
+
+    So has the layout to be: Pillow's other engine sets letters elsewhere, and is the default where libfribidi is.
+    """
     from matplotlib import get_data_path
 
-    return ImageFont.truetype(str(Path(get_data_path()) / "fonts" / "ttf" / f"{face}.ttf"), size)
+    file = Path(get_data_path()) / "fonts" / "ttf" / f"{face}.ttf"
+    return ImageFont.truetype(str(file), size, layout_engine=ImageFont.Layout.BASIC)
 
 
 class _Page:
