@@ -16,7 +16,7 @@ def run(storage: Storage, layout: Layout, slug: str, dataset_sha256: str, now: d
     """Validate the stored data set for the run `slug`; its report is written before the verdict is spoken.
 
     Run again after it was killed, it keeps the report that it had written: by then the data set may be the accepted one
-    already, and would be compared with itself.
+    already, and would be compared with itself. A kept report takes back no data set that was accepted since.
 
     Raises:
         ValidationFailed: the report says no; the message carries the sentences of the checks that failed.
@@ -63,7 +63,9 @@ def find_accepted(storage: Storage, layout: Layout) -> Accepted | None:
 
 def _accept(storage: Storage, layout: Layout, slug: str, report: ValidationReport) -> None:
     stored = storage.find(layout.accepted_dataset)
-    if stored and parse(Accepted, storage, stored).dataset_sha256 == report.dataset_sha256:
+    found = parse(Accepted, storage, stored).dataset_sha256 if stored else None
+    # Accepted already, or another one since, with which this report was not compared.
+    if found and (found == report.dataset_sha256 or found != report.compared_with):
         return
     accepted = Accepted(dataset_sha256=report.dataset_sha256, run=slug, statistics=report.statistics)
     body = to_json(accepted.model_dump(mode="json"))

@@ -77,6 +77,18 @@ def test_a_try_that_died_before_accepting_is_finished_by_the_next_one(storage: S
     assert read(storage, LAYOUT.accepted_dataset)["dataset_sha256"] == sha256
 
 
+def test_a_run_that_is_done_again_takes_back_no_data_set_accepted_since(storage: Storage, mnist: Dataset) -> None:
+    """Its kept report still says that it passed, but it was never compared with the newer one."""
+    old = stored(storage, mnist)
+    report = run(storage, LAYOUT, "old", old, FIRST_NIGHT)
+    images = mnist.x_train.copy()
+    images[0, 0, 0] = 1
+    newer = stored(storage, spoiled(mnist, x_train=images))
+    assert run(storage, LAYOUT, "newer", newer, SECOND_NIGHT).compared_with == old
+    assert run(storage, LAYOUT, "old", old, SECOND_NIGHT) == report
+    assert read(storage, LAYOUT.accepted_dataset)["dataset_sha256"] == newer
+
+
 def test_the_next_night_leaves_the_accepted_data_set_alone_if_it_is_the_same(storage: Storage, mnist: Dataset) -> None:
     sha256 = stored(storage, mnist)
     run(storage, LAYOUT, "night-1", sha256, FIRST_NIGHT)
