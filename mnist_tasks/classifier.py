@@ -6,12 +6,14 @@ code of this repository and part of the images; what travels between Airflow and
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
-from mnist_tasks.config import ClassifierName, EmailAddress, Frozen, RunConfig, Sha256, list_of
+from mnist_tasks.config import MOST_BYTES, ClassifierName, EmailAddress, Frozen, RunConfig, Sha256, list_of
+from mnist_tasks.errors import ConfigurationError
 
 Sentence = Annotated[str, StringConstraints(min_length=1, pattern=r"^[^\x00-\x1f\x7f]+$")]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -24,7 +26,7 @@ class KnownFile(Frozen):
 
     name: str
     sha256: Sha256
-    size: int = Field(ge=1)
+    size: int = Field(ge=1, le=MOST_BYTES)
 
 
 class Source(Frozen):
@@ -71,6 +73,11 @@ class Expected(Frozen):
     accuracy: str = ""
     memory: str = ""
 
+
+# An interrupted training goes on from one object: its weights, Adam's two moments and the best weights so far, all
+# float32. Header and encryption add less than a MiB.
+_RESUME_BYTES_A_WEIGHT = 4 * 4
+_MOST_WEIGHTS = (MOST_BYTES - 2**20) // _RESUME_BYTES_A_WEIGHT
 
 # What a deployment may say otherwise: the field, and how the variable's name ends.
 _DEPLOYED = {"schedule": "SCHEDULE", "recipients": "MAIL_TO", "url": "DATASET_URL"}
@@ -129,16 +136,36 @@ class Classifier(Frozen):
             raise ValueError(f"classes need different names, came {', '.join(self.classes)}")
         if not self.url and self.source is None:
             raise ValueError("a data set comes from somewhere: `url` or `source` has to say from where")
-        if self.training.validation_images >= self.training_images:
+        weights = sum(map(math.prod, self.weight_shapes.values()))
+        if weights > _MOST_WEIGHTS:
             raise ValueError(
-                f"{self.training.validation_images} validation images leave none of {self.training_images} to train on"
+                f"{self.image_shape[0]} x {self.image_shape[1]} pixels and {self.hidden_units} hidden units make "
+                f"{weights:,} weights, expected at most {_MOST_WEIGHTS:,}: an interrupted training could not go on. "
+                "Make the images smaller or `hidden_units` fewer"
             )
+        try:
+            self.check(self.training)
+        except ConfigurationError as error:
+            raise ValueError(error.problem) from None
         shares = self.validation.min_class_share, self.validation.max_class_share
         if not shares[0] <= 1 / len(self.classes) <= shares[1]:
             raise ValueError(
                 f"no {len(self.classes)} classes can all have {shares[0]:.0%} to {shares[1]:.0%} of the images"
             )
         return self
+
+    def check(self, config: RunConfig) -> None:
+        """Hold a run's parameters against the data set.
+
+        Raises:
+            ConfigurationError: they leave no images to train on.
+        """
+        if config.validation_images >= self.training_images:
+            raise ConfigurationError(
+                f"{config.validation_images:,} validation images leave none of the {self.training_images:,} training "
+                f"images of {self.name} to train on, expected at most {self.training_images - 1:,}",
+                mend="trigger the run again with fewer `validation_images`",
+            )
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:

@@ -58,6 +58,9 @@ Person = Annotated[
 Reply = Literal["approved", "rejected", "unanswered"]
 BucketName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")]
 
+# Of one object: many times what the largest of MNIST's takes, and little enough for a container of 2 GB.
+MOST_BYTES: Final = 256 * 2**20
+
 ENVIRONMENT_PREFIX = "MNIST_"
 ATTESTATION_PREFIX = ENVIRONMENT_PREFIX + "ATTESTATION_"
 

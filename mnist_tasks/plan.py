@@ -67,13 +67,14 @@ def make_plan(
             between its claims and the plan leaves none behind that the next one would not claim as well.
 
     Raises:
-        ConfigurationError: `dataset_sha256` is none.
+        ConfigurationError: `dataset_sha256` is none, or `config` leaves none of its images to train on.
         IntegrityError: what is stored as this run's plan is none.
     """
     slug = run_slug(dag_id, run_id)
     settled = find_plan(storage, layout, slug)
     if settled:
         return settled
+    layout.classifier.check(config)
     layout.dataset(dataset_sha256)  # an XCom's word: refused before a name is claimed
     seed = config.seed if config.seed is not None else derived_seed(slug)
     names = _claim_names(storage, layout, slug, config.candidates, now)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, ParamValidationError
 
-from mnist_tasks.config import Frozen
+from mnist_tasks.config import MOST_BYTES, Frozen
 from mnist_tasks.errors import ConfigurationError, Conflict, IntegrityError, MnistError, NotFoundError, TemporaryError
 from mnist_tasks.strictjson import from_json
 
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 JSON = "application/json"
-# Of one object: many times what the largest of ours takes, and little enough for a container of 2 GB.
-_MOST_BYTES = 256 * 2**20
 
 Content = TypeVar("Content", bound=Frozen)
 
@@ -94,9 +92,9 @@ class Storage:
         """
         with self._explained(key):
             answer = self.client.get_object(Bucket=self.bucket, Key=key)
-            if answer["ContentLength"] > _MOST_BYTES:
+            if answer["ContentLength"] > MOST_BYTES:
                 raise IntegrityError(
-                    f"{self.uri(key)} has {answer['ContentLength']:,} bytes, expected at most {_MOST_BYTES:,}",
+                    f"{self.uri(key)} has {answer['ContentLength']:,} bytes, expected at most {MOST_BYTES:,}",
                     mend="nothing of this project is that large: restore the object's previous version in S3",
                 )
             return Stored(key, answer["Body"].read(), answer["ETag"])

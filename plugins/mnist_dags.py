@@ -67,7 +67,8 @@ def training_dag(definition: Classifier, *, doc: str) -> DAG:
             """Bring the data set into S3, once; its SHA-256 goes on."""
             from mnist_tasks import dataset
 
-            RunConfig.from_params(params, dag_run.conf)  # a bad parameter ends the run before anything costs time
+            # A bad parameter ends the run before anything costs time.
+            classifier.check(RunConfig.from_params(params, dag_run.conf))
             reference = dataset.download(storage(), layout, url=classifier.url)
             outlet_events[data_set].extra = reference.model_dump()
             return reference.sha256

@@ -10,9 +10,10 @@ import pytest
 
 from mnist_tasks import checkpoints
 from mnist_tasks.config import RunConfig, derived_seed
+from mnist_tasks.definitions import named
 from mnist_tasks.definitions.mnist import MNIST
 from mnist_tasks.encryption import Encryption
-from mnist_tasks.errors import Conflict, IntegrityError, NotFoundError
+from mnist_tasks.errors import ConfigurationError, Conflict, IntegrityError, NotFoundError
 from mnist_tasks.layout import Layout, run_slug
 from mnist_tasks.plan import Plan, pick_best, read_plan
 from mnist_tasks.storage import Storage, to_json
@@ -91,6 +92,13 @@ def test_a_second_try_gets_the_same_plan_whatever_it_asks_for(storage: Storage) 
 def test_the_plan_is_read_back(storage: Storage) -> None:
     plan = make(storage, learning_rate=0.0123, recipients=("a@example.com",))
     assert read_plan(storage, LAYOUT, plan.run) == plan
+
+
+def test_a_run_that_would_leave_nothing_to_train_on_claims_no_name(storage: Storage) -> None:
+    contracts = Layout(named("contracts"))
+    with pytest.raises(ConfigurationError, match="30,000 validation images leave none of the 5,000 training images"):
+        plan_run(storage, contracts, "night", candidates=1, dataset_sha256=SHA256, now=NOW, validation_images=30_000)
+    assert contents(storage) == {}
 
 
 def test_runs_in_the_same_second_get_different_names(storage: Storage) -> None:

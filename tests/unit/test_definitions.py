@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from mnist_tasks.config import TrainingJob
+from mnist_tasks.config import RunConfig, TrainingJob
 from mnist_tasks.definitions import NAMES, named
 from mnist_tasks.definitions.mnist import MNIST
 from mnist_tasks.errors import ConfigurationError
@@ -68,6 +68,8 @@ def test_the_definition_is_all_that_a_container_without_pillow_and_matplotlib_ne
         ({"classes": ("a",)}, "at least 2"),
         ({"image_shape": (6, 28)}, "greater than or equal to 7"),
         ({"training_images": 6000}, "leave none"),
+        ({"image_shape": (256, 256), "hidden_units": 256}, r"16,780,042 weights, expected at most 16,711,680: an int"),
+        ({"files": ({"name": "x.npz", "sha256": "0" * 64, "size": 2**28 + 1},)}, "less than or equal to 268435456"),
         ({"name": "Mnist"}, "pattern"),
         ({"recipients": ()}, "at least 1"),
         ({"url": "", "source": None}, "comes from somewhere"),
@@ -79,6 +81,12 @@ def test_the_definition_is_all_that_a_container_without_pillow_and_matplotlib_ne
 def test_a_definition_that_cannot_be_is_refused(changes, words):
     with pytest.raises(ValidationError, match=words):
         type(MNIST).model_validate(dict(MNIST) | changes)
+
+
+def test_the_default_run_is_held_against_the_data_set_as_any_other_is():
+    MNIST.check(RunConfig(validation_images=30_000))
+    with pytest.raises(ConfigurationError, match=r"5,000 validation images leave none of the 5,000 .* at most 4,999"):
+        named("contracts").check(RunConfig(validation_images=5000))
 
 
 def test_a_definition_is_frozen():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from mnist_tasks import classifier
 from mnist_tasks.errors import IntegrityError
 from mnist_tasks.history import History, Running
 from mnist_tasks.training import state as state_module
@@ -30,6 +31,13 @@ def test_a_state_comes_back_bit_for_bit() -> None:
     for name in ("weights", "first_moments", "second_moments", "best"):
         for one, other in zip(getattr(state, name), getattr(back, name), strict=True):
             assert (one.dtype, one.shape, one.tobytes()) == (other.dtype, other.shape, other.tobytes())
+
+
+def test_a_state_takes_what_a_definition_is_held_against() -> None:
+    """Else a definition would be accepted whose trainings, interrupted, could never go on."""
+    weights = sum(array.size for array in arrays(1))
+    _, _, floats = some_state().to_bytes(JOB).partition(b"\n")
+    assert len(floats) == weights * classifier._RESUME_BYTES_A_WEIGHT
 
 
 def test_the_same_state_gives_the_same_bytes() -> None:

@@ -141,3 +141,21 @@ def plan(classifier: str, run: str) -> dict[str, Any]:
         "seed": 7,
         "jobs": [job],
     }
+
+
+def test_parameters_that_do_not_fit_the_data_set_end_the_first_step(tmp_path: Path) -> None:
+    """Before anything is downloaded: no storage is configured here, and none is asked for."""
+    code = """
+import json
+from types import SimpleNamespace
+from mnist_dags import training_dag
+from mnist_tasks.definitions import named
+from mnist_tasks.errors import ConfigurationError
+
+download = training_dag(named("contracts"), doc="").get_task("download").python_callable
+try:
+    download(params={"validation_images": 30000}, dag_run=SimpleNamespace(conf={}), outlet_events={})
+except ConfigurationError as error:
+    print(json.dumps(str(error)))
+"""
+    assert "30,000 validation images leave none of the 5,000 training images" in in_wiring(tmp_path, code)
