@@ -4,12 +4,14 @@
 
 Both start from the same weights, train 10 epochs on the same 54,000 images, keep the weights of their best epoch by
 accuracy on the same 6,000, and are judged once by the 10,000 test images. Shuffles and dropout differ, as they would
-between two runs of either. Results are added to build/seeds.json one by one: stopped and started again, it goes on.
+between two runs of either. Results are added to build/seeds.json one by one: stopped and started again, it goes on,
+unless the code that trains is another one by then.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -76,16 +78,37 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.seeds < 2:
         parser.error("a spread takes two seeds at least")
     options.output.parent.mkdir(parents=True, exist_ok=True)
-    known = json.loads(options.output.read_text())["accuracies"] if options.output.exists() else {}
-    accuracies: dict[str, dict[str, float]] = {"ours": {}, "keras": {}} | known
+    code = _code()
+    accuracies: dict[str, dict[str, float]] = {"ours": {}, "keras": {}} | _known(options.output, code)
     for seed, name, train in _missing(accuracies, options.seeds):
         accuracies[name][str(seed)] = train(seed)
         print(f"seed {seed}: {name} {accuracies[name][str(seed)]:.2%}", flush=True)
-        options.output.write_text(json.dumps({"accuracies": accuracies}, indent=1) + "\n")
+        options.output.write_text(json.dumps({"code": code, "accuracies": accuracies}, indent=1) + "\n")
     comparison = compare(*(list(accuracies[name].values()) for name in ("ours", "keras")))
-    options.output.write_text(json.dumps({"accuracies": accuracies, **asdict(comparison)}, indent=1) + "\n")
+    figures = {"code": code, "accuracies": accuracies, **asdict(comparison)}
+    options.output.write_text(json.dumps(figures, indent=1) + "\n")
     _print(accuracies, comparison)
     return 0
+
+
+def _code() -> str:
+    """SHA-256 of what trains and of what it trains with: other code has other accuracies."""
+    digest = hashlib.sha256(repr((EPOCHS, BATCH_SIZE, LEARNING_RATE, VALIDATION_IMAGES)).encode())
+    for file in sorted((ROOT / "mnist_tasks" / "training").glob("*.py")):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
+def _known(output: Path, code: str) -> dict[str, dict[str, float]]:
+    """The accuracies that this code has reached before."""
+    if not output.exists():
+        return {}
+    found = json.loads(output.read_text())
+    if found.get("code") != code:
+        print(f"{output} is of other code: every seed is trained again", flush=True)
+        return {}
+    accuracies: dict[str, dict[str, float]] = found["accuracies"]
+    return accuracies
 
 
 def _missing(accuracies: dict[str, dict[str, float]], seeds: int) -> Iterator[tuple[int, str, Callable[[int], float]]]:

@@ -190,12 +190,35 @@ def test_equal_accuracies_are_found_equal_and_different_ones_different() -> None
 def test_seeds_that_were_trained_are_not_trained_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     output = tmp_path / "seeds.json"
     accuracies = {"ours": {"0": 0.975, "1": 0.977}, "keras": {"0": 0.977, "1": 0.975}}
-    output.write_text(json.dumps({"accuracies": accuracies}))
+    output.write_text(json.dumps({"code": seeds._code(), "accuracies": accuracies}))
     assert seeds.main(["--seeds", "2", "--output", str(output)]) == 0
     result = json.loads(output.read_text())
     assert result["accuracies"] == accuracies
     assert result["difference"] == pytest.approx(0)
     assert "2 seeds with this loop, 2 with fit" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("before", [{}, {"code": "of before"}])
+def test_seeds_that_other_code_trained_are_trained_again(
+    before: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "seeds.json"
+    old = {name: {"0": 0.5, "1": 0.5} for name in ("ours", "keras")}
+    output.write_text(json.dumps({**before, "accuracies": old}))
+    monkeypatch.setattr(seeds, "mnist_file", lambda: tmp_path / "seeds.json")
+    monkeypatch.setattr(seeds, "read_npz", lambda *_: small_dataset())
+    monkeypatch.setattr(seeds, "_methods", lambda _: dict.fromkeys(("ours", "keras"), lambda seed: 0.97 + seed / 100))
+    assert seeds.main(["--seeds", "2", "--output", str(output)]) == 0
+    result = json.loads(output.read_text())
+    assert result["accuracies"] == {name: {"0": 0.97, "1": 0.98} for name in ("ours", "keras")}
+    assert result["code"] == seeds._code()
+    assert "is of other code" in capsys.readouterr().out
+
+
+def test_other_constants_are_other_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = seeds._code()
+    monkeypatch.setattr(seeds, "EPOCHS", 1)
+    assert seeds._code() != before
 
 
 def test_this_loop_and_fit_train_on_the_same_images_and_both_learn(monkeypatch: pytest.MonkeyPatch) -> None:
