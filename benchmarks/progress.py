@@ -68,6 +68,7 @@ def _trainings() -> Mapping[str, Callable[[], Any]]:
     from mnist_tasks.config import TrainingJob
     from mnist_tasks.definitions.mnist import MNIST
     from mnist_tasks.encryption import Encryption
+    from mnist_tasks.history import History
     from mnist_tasks.layout import Layout
     from mnist_tasks.storage import Storage
     from mnist_tasks.training.examples import Examples
@@ -84,8 +85,8 @@ def _trainings() -> Mapping[str, Callable[[], Any]]:
     split = dataset.split(loaded, job.validation_images)
     training, validation = Examples.of(loaded, split.training), Examples.of(loaded, split.validation)
 
-    def run(**told: Any) -> None:
-        train(
+    def run(**told: Any) -> History:
+        _, history = train(
             initial_weights(MNIST, job.seed),
             training,
             validation,
@@ -95,6 +96,7 @@ def _trainings() -> Mapping[str, Callable[[], Any]]:
             seed=job.seed,
             **told,
         )
+        return history
 
     def told() -> None:
         resume = Resume(storage, encryption, layout, job)
@@ -104,7 +106,7 @@ def _trainings() -> Mapping[str, Callable[[], Any]]:
             resume.save(state)
             telling.epoch(state.history)
 
-        run(on_running=telling.running, on_epoch=on_epoch)
+        telling.end(run(on_running=telling.running, on_epoch=on_epoch))
 
     return {TOLD: told, QUIET: run}
 
