@@ -115,6 +115,15 @@ def started(laptop: Laptop, **environment: str) -> Iterator[Airflow]:
     assert not running.running
 
 
+@contextmanager
+def switched_on(pipeline: Any, **environment: str) -> Iterator[Airflow]:
+    """Airflow over a pipeline's cloud, its DAG out of the pause."""
+    laptop = Laptop(pipeline.home / ".airflow" / "up", pipeline.laptop.cloud)
+    with started(laptop, **environment) as running:
+        running.api.patch(f"/api/v2/dags/{DAG}", {"is_paused": False})
+        yield running
+
+
 def states(tasks: list[Any]) -> dict[tuple[str, int], str]:
     """By step and map index."""
     return {(task["task_id"], task["map_index"]): task["state"] for task in tasks}

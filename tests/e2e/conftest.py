@@ -16,7 +16,7 @@ import boto3
 import pytest
 
 import localcloud
-from mnist_tasks.definitions.mnist import MNIST
+from mnist_tasks.definitions.mnist import MNIST, REBUILT_FILE
 from mnist_tasks.layout import Layout, run_slug
 from mnist_tasks.storage import Storage
 from tests.signatures import decision_in
@@ -108,6 +108,14 @@ def start_pipeline(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Abs
 def pipeline(start_pipeline: Callable[[], AbstractContextManager[Pipeline]]) -> Iterator[Pipeline]:
     """The home that the session's tests share."""
     with start_pipeline() as pipeline:
+        yield pipeline
+
+
+@pytest.fixture(scope="module")
+def supplied(start_pipeline: Callable[[], AbstractContextManager[Pipeline]], mnist_file: bytes) -> Iterator[Pipeline]:
+    """A home of the module's own, whose bucket has the data set already."""
+    with start_pipeline() as pipeline:
+        pipeline.storage.put(LAYOUT.dataset(REBUILT_FILE.sha256), mnist_file)
         yield pipeline
 
 

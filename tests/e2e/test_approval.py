@@ -8,11 +8,10 @@ from urllib.parse import quote
 import pytest
 from playwright.sync_api import expect
 
-from mnist_tasks.definitions.mnist import MNIST, REBUILT_FILE
+from mnist_tasks.definitions.mnist import MNIST
 from mnist_tasks.layout import Layout, run_slug
-from tests.e2e.airflow import DAG, Api, eventually, started, states
+from tests.e2e.airflow import DAG, Api, eventually, states, switched_on
 from tests.e2e.browser import Person, chromium
-from tools.laptop import Laptop
 
 LAYOUT = Layout(MNIST)
 PASSES = {"candidates": 1, "seed": 7}  # the gates
@@ -20,22 +19,18 @@ QUICK = {"candidates": 1, "epochs": 1}  # for a run whose candidate is not promo
 
 
 @pytest.fixture(scope="module")
-def pipeline(start_pipeline, mnist_file):
-    with start_pipeline() as pipeline:
-        pipeline.storage.put(LAYOUT.dataset(REBUILT_FILE.sha256), mnist_file)
-        yield pipeline
+def pipeline(supplied):
+    return supplied
 
 
 @pytest.fixture(scope="module")
 def airflow(pipeline):
     """`reader` may look at everything and change nothing."""
-    laptop = Laptop(pipeline.home / ".airflow" / "up", pipeline.laptop.cloud)
     settings = {
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": "admin:admin,reader:viewer",
         "AIRFLOW__SCHEDULER__TRIGGER_TIMEOUT_CHECK_INTERVAL": "1",
     }
-    with started(laptop, **settings) as running:
-        running.api.patch(f"/api/v2/dags/{DAG}", {"is_paused": False})
+    with switched_on(pipeline, **settings) as running:
         yield running
 
 

@@ -14,11 +14,10 @@ import pytest
 from playwright.sync_api import expect
 
 import localcloud
-from mnist_tasks.definitions.mnist import MNIST, REBUILT_FILE
+from mnist_tasks.definitions.mnist import MNIST
 from mnist_tasks.layout import Layout, run_slug
-from tests.e2e.airflow import DAG, Api, started, states
+from tests.e2e.airflow import DAG, Api, states, switched_on
 from tests.e2e.browser import Person, address, barriers, chromium
-from tools.laptop import Laptop
 
 LAYOUT = Layout(MNIST)
 ROUTES = ("", "page.css", "page.js", "digits.png", "report")
@@ -28,19 +27,15 @@ REASON = "complaints from the field: <b>sevens</b> & ones"
 
 
 @pytest.fixture(scope="module")
-def pipeline(start_pipeline, mnist_file):
-    with start_pipeline() as pipeline:
-        pipeline.storage.put(LAYOUT.dataset(REBUILT_FILE.sha256), mnist_file)
-        yield pipeline
+def pipeline(supplied):
+    return supplied
 
 
 @pytest.fixture(scope="module")
 def airflow(pipeline):
     """`reader` may look at everything; `foreign` can log in, and has no role that gives access to anything."""
-    laptop = Laptop(pipeline.home / ".airflow" / "up", pipeline.laptop.cloud)
     users = {"AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": "admin:admin,reader:viewer,foreign:"}
-    with started(laptop, **users) as running:
-        running.api.patch(f"/api/v2/dags/{DAG}", {"is_paused": False})
+    with switched_on(pipeline, **users) as running:
         yield running
 
 

@@ -15,10 +15,9 @@ import pytest
 from mnist_tasks import checkpoints
 from mnist_tasks.definitions.mnist import MNIST, REBUILT_FILE
 from mnist_tasks.layout import Layout, run_slug
-from tests.e2e.airflow import DAG, Airflow, eventually, started, states
+from tests.e2e.airflow import DAG, Airflow, eventually, states, switched_on
 from tests.ecs_tasks import follows
 from tests.faults import listing
-from tools.laptop import Laptop
 
 LAYOUT = Layout(MNIST)
 STEPS = [
@@ -48,18 +47,13 @@ IMPATIENT = {
 
 
 @pytest.fixture(scope="module")
-def pipeline(start_pipeline, mnist_file):
-    """A cloud of the module's own, which has the data set already."""
-    with start_pipeline() as pipeline:
-        pipeline.storage.put(LAYOUT.dataset(REBUILT_FILE.sha256), mnist_file)
-        yield pipeline
+def pipeline(supplied):
+    return supplied
 
 
 @pytest.fixture(scope="module")
 def airflow(pipeline):
-    laptop = Laptop(pipeline.home / ".airflow" / "up", pipeline.laptop.cloud)
-    with started(laptop, **IMPATIENT) as running:
-        running.api.patch(f"/api/v2/dags/{DAG}", {"is_paused": False})
+    with switched_on(pipeline, **IMPATIENT) as running:
         yield running
 
 
