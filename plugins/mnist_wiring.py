@@ -10,6 +10,7 @@ import gc
 import hashlib
 import json
 import os
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -139,22 +140,30 @@ def mail_server() -> MailServer:
     """The mail server of the connection `smtp_default`.
 
     Extras are those of Airflow's SMTP provider: `disable_ssl` and `disable_tls` (STARTTLS), both false by default, and
-    `timeout` in seconds.
+    `timeout` in seconds. In a URI, true, yes, on and 1 are true.
     """
     from mnist_tasks.notify import MailServer
 
     connection = BaseHook.get_connection("smtp_default")
     extra = connection.extra_dejson
-    ssl = not extra.get("disable_ssl", False)
+    ssl = not _is_set(extra, "disable_ssl")
     return MailServer(
         host=connection.host or "localhost",
         port=connection.port or (465 if ssl else 587),
         username=connection.login or None,
         password=connection.password or None,
         ssl=ssl,
-        starttls=not ssl and not extra.get("disable_tls", False),
+        starttls=not ssl and not _is_set(extra, "disable_tls"),
         timeout=float(extra.get("timeout", 30)),
     )
+
+
+def _is_set(extra: Mapping[str, Any], name: str) -> bool:
+    """Whether a connection's extra switches something off: of a URI, it is text, and "false" would count as true.
+
+    What is no clear yes leaves encryption on, so that a word that nobody foresaw sends no password in the clear.
+    """
+    return str(extra.get(name)).strip().lower() in {"1", "true", "yes", "on"}
 
 
 def message(mail: Mail, *, slug: str, kind: str, recipients: tuple[str, ...]) -> EmailMessage:
@@ -293,7 +302,7 @@ DEFAULT_ARGS: dict[str, Any] = {
     "owner": "mnist",
     "retries": 2,
     "retry_delay": timedelta(seconds=SETTINGS.retry_seconds),
-    "retry_exponential_backoff": True,
+    "retry_exponential_backoff": 2.0,
     # What may pass on its own is tried again; everything else fails at once, because it would only fail later.
     "retry_policy": ExceptionRetryPolicy(
         rules=[

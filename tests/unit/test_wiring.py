@@ -104,6 +104,35 @@ print(json.dumps([step.problem for pull in pulls for step in failed_steps(pull, 
     assert set(problems) == {"the step ended without a word: its worker was lost or killed"}
 
 
+def test_encryption_of_mails_is_off_where_the_connection_says_so_and_not_because_it_says_false(tmp_path: Path) -> None:
+    code = """
+import json, os, sys
+from mnist_wiring import mail_server
+
+def encryption(connection):
+    os.environ["AIRFLOW_CONN_SMTP_DEFAULT"] = connection
+    server = mail_server()
+    return [server.ssl, server.starttls]
+
+print(json.dumps([encryption(connection) for connection in json.load(sys.stdin)]))
+"""
+    uri, extras = "smtp://user:secret@mail:587", {"conn_type": "smtp", "host": "mail"}
+    expected = {
+        uri: [True, False],
+        f"{uri}?disable_ssl=true": [False, True],
+        f"{uri}?disable_ssl=True&disable_tls=false": [False, True],
+        f"{uri}?disable_ssl=yes&disable_tls=No": [False, True],
+        f"{uri}?disable_ssl=1&disable_tls=0": [False, True],
+        f"{uri}?disable_ssl=true&disable_tls=true": [False, False],
+        f"{uri}?disable_ssl=never": [True, False],
+        json.dumps(extras | {"extra": {"disable_ssl": True, "disable_tls": True}}): [False, False],
+        json.dumps(extras | {"extra": {"disable_ssl": True, "disable_tls": False}}): [False, True],
+        json.dumps(extras | {"extra": {"disable_ssl": None}}): [True, False],
+    }
+
+    assert in_wiring(tmp_path, code, list(expected)) == list(expected.values())
+
+
 def test_the_sweep_knows_the_runs_of_every_classifier(tmp_path: Path) -> None:
     """A task that nobody waits for any more is stopped whatever it trained."""
     code = """
