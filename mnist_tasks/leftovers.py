@@ -11,7 +11,10 @@ from datetime import datetime, timedelta
 from itertools import chain
 from typing import Any
 
+from botocore.exceptions import ClientError
+
 from mnist_tasks.ecs import JOB_TAG, RUN_TAG
+from mnist_tasks.errors import MnistError
 
 # How many tasks DescribeTasks takes at once.
 _BATCH = 100
@@ -36,17 +39,27 @@ def stop_leftovers(
             be those of another Airflow.
         now: The time.
         longest: The time limit of a container, with a margin.
+
+    Raises:
+        MnistError, ClientError: what went wrong first, after all tasks were looked at: one of them must not save the
+            others.
     """
-    stopped = []
+    stopped: list[str] = []
+    errors: list[Exception] = []
     for task in chain.from_iterable(_running(client, cluster, definition) for definition in task_definitions):
         tags = {tag["key"]: tag["value"] for tag in task.get("tags", [])}
         if RUN_TAG not in tags:
             continue  # not one of ours
         too_old = now - task["createdAt"] > longest
-        if too_old or is_over(tags[RUN_TAG]):
-            reason = "older than its time limit" if too_old else f"run {tags[RUN_TAG]} is over"
-            client.stop_task(cluster=cluster, task=task["taskArn"], reason=f"leftover: {reason}")
-            stopped.append(tags.get(JOB_TAG, task["taskArn"]))
+        try:
+            if too_old or is_over(tags[RUN_TAG]):
+                reason = "older than its time limit" if too_old else f"run {tags[RUN_TAG]} is over"
+                client.stop_task(cluster=cluster, task=task["taskArn"], reason=f"leftover: {reason}")
+                stopped.append(tags.get(JOB_TAG, task["taskArn"]))
+        except (MnistError, ClientError) as error:
+            errors.append(error)
+    if errors:
+        raise errors[0]
     return stopped
 
 

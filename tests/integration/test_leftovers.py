@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 import localcloud
 from mnist_tasks.ecs import JOB_TAG, RUN_TAG
+from mnist_tasks.errors import IntegrityError
 from mnist_tasks.leftovers import stop_leftovers
 
 HOUR = timedelta(hours=1)
@@ -43,7 +45,7 @@ def start(cloud: localcloud.Cloud, aws: Callable[[str], Any], family: str) -> An
 
 @pytest.fixture
 def sweep(cloud: localcloud.Cloud, aws: Callable[[str], Any], family: str) -> Callable[..., list[str]]:
-    def run(over: set[str], now: datetime | None = None) -> list[str]:
+    def run(over: Container[str], now: datetime | None = None) -> list[str]:
         return stop_leftovers(
             aws("ecs"),
             cluster=cloud.environment["MNIST_CLUSTER"],
@@ -85,6 +87,30 @@ def test_a_task_of_the_family_that_is_no_training_is_left_alone(start: Any, swee
 
     assert sweep(set(), now=datetime.now(UTC) + 2 * HOUR) == []
     assert desired(other)["desiredStatus"] == "RUNNING"
+
+
+class OneDamagedPlan(Container[str]):
+    """Whether the first run that is asked about is over cannot be told; every other one is."""
+
+    def __init__(self, error: Exception) -> None:
+        self.errors = [error]
+
+    def __contains__(self, run: object) -> bool:
+        if self.errors:
+            raise self.errors.pop()
+        return True
+
+
+@pytest.mark.parametrize("error", [IntegrityError("a damaged plan"), ClientError({}, "StopTask")])
+def test_a_task_that_nothing_can_be_done_about_saves_no_other_one(
+    start: Any, sweep: Any, desired: Any, error: Exception
+) -> None:
+    tasks = [start("one", "mnist_model_1"), start("other", "mnist_model_2")]
+
+    with pytest.raises(type(error)):
+        sweep(OneDamagedPlan(error))
+
+    assert sorted(desired(task)["desiredStatus"] for task in tasks) == ["RUNNING", "STOPPED"]
 
 
 def test_where_nothing_runs_nothing_is_stopped(sweep: Any) -> None:
