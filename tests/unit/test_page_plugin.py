@@ -46,6 +46,11 @@ def test_every_plugin_loads(loaded):
     assert loaded["errors"] == {}
 
 
+@pytest.mark.parametrize("module", ["mnist_dags", "mnist_ecs", "mnist_approval", "mnist_wiring", "boto3"])
+def test_what_dags_need_is_not_loaded_where_nobody_parses_them(loaded, module):
+    assert [name for name in loaded["modules"] if name == module or name.startswith(f"{module}.")] == []
+
+
 @pytest.mark.parametrize("module", ["fastapi", "starlette", "mnist_page_routes", "mnist_tasks.page"])
 def test_the_page_is_made_when_it_is_asked_for_and_not_before(loaded, module):
     assert [name for name in loaded["modules"] if name == module or name.startswith(f"{module}.")] == []
