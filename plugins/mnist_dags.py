@@ -131,7 +131,7 @@ def training_dag(definition: Classifier, *, doc: str) -> DAG:
             post_execute=partial(announce, classifier),
         )
 
-        @task
+        @task(multiple_outputs=False)  # a type of `dict` alone would make an XCom of each of its values as well
         def report(*, dag_run: Any = None) -> dict[str, str]:
             """Write the run's report to S3."""
             from mnist_tasks import report

@@ -127,6 +127,12 @@ def test_every_dag_says_what_it_is_and_whose(parsed, dag):
 
 
 @pytest.mark.parametrize("dag", DAGS)
+def test_no_step_makes_more_than_one_xcom_of_what_it_returns(parsed, dag):
+    """Each costs a request and a row, and nobody reads one of a part."""
+    assert [name for name, task in parsed["dags"][dag]["tasks"].items() if task["unrolled"]] == []
+
+
+@pytest.mark.parametrize("dag", DAGS)
 def test_only_what_can_pass_is_tried_again(parsed, dag):
     for name, task in parsed["dags"][dag]["tasks"].items():
         assert task["retries"] == 2, name
