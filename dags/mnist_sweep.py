@@ -2,7 +2,8 @@
 
 The step that starts a task also stops it, whatever ends the step; only a worker that is killed when no retry is left
 cannot. This DAG finds such tasks every hour: those whose run has ended, and those that outlived their own time limit.
-Tasks of runs that this Airflow does not know (another one may share the cluster) are left to their time limit.
+Tasks of runs that this Airflow does not know (another one may share the cluster) are left to their time limit. So are
+those of a rollback, because runs are known by their plans, and it has none: it takes seconds, and trains nothing.
 """
 
 from __future__ import annotations

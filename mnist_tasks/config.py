@@ -142,7 +142,12 @@ class Settings(Frozen):
         "FARGATE_SPOT", description="where training runs; the last try of a step runs on FARGATE whatever this says"
     )
     poll_seconds: float = Field(6, ge=0.1, le=60, description="seconds between two looks at a running ECS task")
-    retry_seconds: int = Field(30, ge=1, le=600, description="seconds before the first retry of a step; then doubled")
+    retry_seconds: int = Field(
+        30,
+        ge=1,
+        le=600,
+        description="seconds before the first retry of a step, then doubled; Airflow adds up to as much again",
+    )
     mail_from: EmailAddress = Field("mnist@example.com", description="sender of the report")
     airflow_url: str = Field(
         "", pattern=r"^(https?://[^\s<>\"]+)?$", description="address of the Airflow UI, for links"
