@@ -129,7 +129,7 @@ class Storage:
 
         No server-side encryption is asked for: then S3 applies the bucket's own, under the bucket's own key. To ask for
         `aws:kms` without naming a key would mean another one, that of AWS. A bucket policy has to allow for requests
-        that do not ask (`StringNotEqualsIfExists`).
+        that do not ask (`StringNotEquals` with `Null: "false"`).
 
         `tags` are those of S3 (`"stage=candidate"`); the bucket's lifecycle goes by them.
         """

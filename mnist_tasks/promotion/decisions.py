@@ -133,7 +133,7 @@ def passed(decision: Decision) -> Decision:
     if decision.outcome == "rejected":
         raise GateFailed(
             f"{decision.reason} ({decision.candidate} is not promoted)",
-            mend="the champion stays in service; look in the report for what this run did otherwise, then train anew",
+            mend=f"the champion stays in service; see what this run did otherwise: mnist show {decision.run}",
         )
     return decision
 
