@@ -45,7 +45,7 @@ class Account:
         self._s3, self._ecs, kms = (boto3.client(name, **cloud.client_arguments) for name in ("s3", "ecs", "kms"))
         keys = cloud.environment
         self._encryption = Encryption(kms, keys["MNIST_CHECKPOINT_KEY"], keys["MNIST_FINAL_KEY"])
-        self._seen: dict[tuple[str, str, Any], Object] = {}
+        self._seen: dict[str, tuple[tuple[str, Any], Object]] = {}
         if BUCKET not in {bucket["Name"] for bucket in self._s3.list_buckets()["Buckets"]}:
             self._s3.create_bucket(Bucket=BUCKET)
 
@@ -91,15 +91,15 @@ class Account:
 
     def _object(self, entry: Mapping[str, Any]) -> Object:
         key = entry["Key"]
-        written = (key, entry["ETag"], entry["LastModified"])  # to the millisecond: what was read once is that still
-        if written not in self._seen:
+        written = (entry["ETag"], entry["LastModified"])  # to the millisecond: what was read once is that still
+        if key not in self._seen or self._seen[key][0] != written:
             answer = self._s3.get_object(Bucket=BUCKET, Key=key)
             tags = self._s3.get_object_tagging(Bucket=BUCKET, Key=key)["TagSet"]
             pairs = tuple(sorted((tag["Key"], tag["Value"]) for tag in tags))
             body = answer["Body"].read()
             opened = self._opened(body) if is_ciphertext(key) else ""
-            self._seen[written] = Object(body, entry["ETag"], answer["ContentType"], pairs, opened)
-        return self._seen[written]
+            self._seen[key] = written, Object(body, entry["ETag"], answer["ContentType"], pairs, opened)
+        return self._seen[key][1]
 
     def _opened(self, body: bytes) -> str:
         binding = binding_of(body)
