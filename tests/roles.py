@@ -92,6 +92,8 @@ class Act:
 
 _ECS, _IAM = "arn:aws:ecs:eu-central-1:111122223333", "arn:aws:iam::111122223333"
 _LOGS = "arn:aws:logs:eu-central-1:111122223333:log-group:/mnist/containers"
+_TASK_LOG = "dag_id=mnist_training/run_id=manual__1999-01-01T00_00_00+00_00/task_id=train/attempt=1.log"
+_MANAGED = "arn:aws:secretsmanager:eu-central-1:111122223333:secret"
 _HERE = {"ecs:cluster": f"{_ECS}:cluster/mnist"}
 _ELSEWHERE = {"ecs:cluster": f"{_ECS}:cluster/another"}
 _TO_TASKS = {"iam:PassedToService": "ecs-tasks.amazonaws.com"}
@@ -134,7 +136,13 @@ ACTS = (
     Act("iam:CreatePolicyVersion", "Boundary", NOBODY),
     Act("sts:AssumeRole", PROMOTER, NOBODY),
     Act("logs:GetLogEvents", f"{_LOGS}:log-stream:trainer/trainer/0123", {WORKER}),
+    Act("logs:CreateLogStream", f"{_LOGS}:log-stream:{_TASK_LOG}", {WORKER, "ExecutionRole"}),
+    Act("logs:PutLogEvents", f"{_LOGS}:log-stream:{_TASK_LOG}", {WORKER, "ExecutionRole"}),
+    Act("logs:PutLogEvents", f"{_LOGS}:log-stream:trainer/trainer/0123", {"ExecutionRole"}),
+    Act("logs:DescribeLogGroups", "*", {WORKER}),
     Act("logs:DeleteLogGroup", f"{_LOGS}:*", NOBODY),
+    Act("secretsmanager:GetSecretValue", f"{_MANAGED}:airflow/connections/smtp_default-AbCdEf", {WORKER}),
+    Act("secretsmanager:GetSecretValue", f"{_MANAGED}:payroll-AbCdEf", NOBODY),
     Act("kms:Decrypt", "Key", EVERYBODY, _THROUGH_S3),
     Act("kms:Decrypt", "Key", NOBODY),
     Act("kms:GenerateDataKey", "Key", {TRAINER, PROMOTER, WORKER}, _THROUGH_S3),

@@ -118,12 +118,26 @@ def test_a_put_may_name_the_bucket_s_own_encryption() -> None:
     assert AWS.decide(PROMOTER, "s3:PutObject", f"{BUCKET}/{FINAL}/weights", **context) is Decision.ALLOWED
 
 
-@pytest.mark.parametrize("role", [TRAINER, PROMOTER, "ExecutionRole", WORKER])
-def test_only_services_of_this_account_take_a_role_of_the_pipeline(role: str) -> None:
+@pytest.mark.parametrize(
+    ("role", "operator"),
+    [
+        (TRAINER, "StringEquals"),
+        (PROMOTER, "StringEquals"),
+        ("ExecutionRole", "StringEquals"),
+        (WORKER, "StringEqualsIfExists"),
+    ],
+)
+def test_only_services_of_this_account_take_a_role_of_the_pipeline(role: str, operator: str) -> None:
     (statement,) = AWS.properties(role)["AssumeRolePolicyDocument"]["Statement"]
 
     assert set(statement["Principal"]) == {"Service"}
-    assert statement["Condition"]["StringEquals"] == {"aws:SourceAccount": "111122223333"}
+    assert statement["Condition"][operator] == {"aws:SourceAccount": "111122223333"}
+
+
+def test_an_ec2_instance_can_be_put_into_the_worker_s_role_and_no_other() -> None:
+    profiles = [r for r in AWS.body["Resources"].values() if r["Type"] == "AWS::IAM::InstanceProfile"]
+
+    assert [profile["Properties"]["Roles"] for profile in profiles] == [[{"Ref": WORKER}]]
 
 
 def test_the_policies_fit_into_what_iam_and_s3_take() -> None:
