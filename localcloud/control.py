@@ -212,9 +212,10 @@ def _kill_group(group: int) -> None:
 
 
 def _deploy(place: Home, state: State) -> State:
-    outputs, changed = stack.deploy(client_factory(_endpoint(state)), stack.TEMPLATE)
+    client = client_factory(_endpoint(state))
+    outputs, changed = stack.deploy(client, stack.TEMPLATE)
     if key := outputs.get(stack.SIGNING_KEY):
-        stack.keep_public_key(client_factory(_endpoint(state)), key, place.public_keys)
+        stack.keep_public_key(stack.public_key(client, key), place.public_keys)
     if changed:
         # The emulator writes its state only when it ends: in a crash before that, the objects of S3 would outlive the
         # keys that encrypt them.

@@ -57,14 +57,18 @@ def environment(outputs: Mapping[str, str]) -> dict[str, str]:
     return {f"MNIST_{re.sub(r'(?<!^)(?=[A-Z])', '_', key).upper()}": value for key, value in outputs.items()}
 
 
-def keep_public_key(client: ClientFactory, key: str, file: Path) -> None:
-    """Add the public half of a signing key to a PEM file, unless it is in there.
+def public_key(client: ClientFactory, key: str) -> str:
+    """The public half of a signing key, as PEM."""
+    der = client("kms").get_public_key(KeyId=key)["PublicKey"]
+    lines = textwrap.wrap(base64.b64encode(der).decode(), 64)
+    return "\n".join(["-----BEGIN PUBLIC KEY-----", *lines, "-----END PUBLIC KEY-----\n"])
+
+
+def keep_public_key(block: str, file: Path) -> None:
+    """Add a public key to a PEM file, unless it is in there.
 
     Keys that were there before stay: what they have signed is still to be verified.
     """
-    public_key = client("kms").get_public_key(KeyId=key)["PublicKey"]
-    lines = textwrap.wrap(base64.b64encode(public_key).decode(), 64)
-    block = "\n".join(["-----BEGIN PUBLIC KEY-----", *lines, "-----END PUBLIC KEY-----\n"])
     known = file.read_text() if file.exists() else ""
     if block not in known:
         partial = file.with_suffix(".partial")

@@ -47,6 +47,45 @@ def test_a_second_deployment_of_the_same_changes_nothing(account):
     assert account.stack("test-registry", "infra/registry.yaml", {}) == first
 
 
+def test_a_parameter_that_is_not_given_again_keeps_its_value(account, aws):
+    address = "ml-team@example.com"
+    account.stack("test-monitoring", "infra/monitoring.yaml", {"SavedQueries": "false", "AlarmEmail": address})
+    outputs = account.stack("test-monitoring", "infra/monitoring.yaml", {"NightlyHours": "30"})
+    assert account.parameters("test-monitoring")["AlarmEmail"] == address
+    subscriptions = aws("sns").list_subscriptions_by_topic(TopicArn=outputs["Alarms"])["Subscriptions"]
+    assert [subscription["Endpoint"] for subscription in subscriptions] == [address]
+
+
+REPOSITORY = """
+  Kept:
+    Type: AWS::ECR::Repository
+    DeletionPolicy: RetainExceptOnCreate
+    Properties: {RepositoryName: test-kept}
+"""
+IMPOSSIBLE = """
+  Impossible:
+    Type: AWS::IAM::InstanceProfile
+    DependsOn: Kept
+    Properties: {InstanceProfileName: test-taken, Roles: []}
+"""
+
+
+def test_a_creation_that_failed_is_not_in_the_way_of_the_next_one(account, aws, tmp_path):
+    template = tmp_path / "template.yaml"
+    template.write_text(f"Resources:{REPOSITORY}{IMPOSSIBLE}")
+    aws("iam").create_instance_profile(InstanceProfileName="test-taken")
+    with pytest.raises(DeployError, match="test-again"):
+        account.stack("test-again", str(template), {})
+    assert account.parameters("test-again") is None
+    template.write_text(f"Resources:{REPOSITORY}")
+    account.stack("test-again", str(template), {})
+    assert account.parameters("test-again") == {}
+    # Once it was made, it outlives its stack.
+    aws("cloudformation").delete_stack(StackName="test-again")
+    poll(lambda: account.parameters("test-again") is None)
+    assert aws("ecr").describe_repositories(repositoryNames=["test-kept"])["repositories"]
+
+
 def test_a_refused_template_is_an_error_that_names_the_stack(account, tmp_path):
     template = tmp_path / "template.yaml"
     template.write_text("Resources: {Thing: {Type: AWS::No::Such}}")

@@ -4,8 +4,8 @@
 
 Registry, network (or the subnets that you name), images by digest, the pipeline's stack, its monitoring; then what
 Airflow needs to run the DAGs, in build/deployment: `airflow.env` (the stack's outputs as environment) and the public
-key that decisions are verified with. Run again, it changes what has changed. `--dry-run` asks AWS nothing and needs no
-credentials: it prints what would be done.
+keys that decisions are verified with. Run again, it changes what has changed; what is not given stays as it is.
+`--dry-run` asks AWS nothing and needs no credentials: it prints what a first deployment would do.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from tools.deploy.aws import ROOT, Aws, DeployError
 from tools.deploy.plan import Plan
 from tools.deploy.steps import Options, deploy
+from tools.iam.template import Template
 
 OUTPUT = ROOT / "build" / "deployment"
 
@@ -33,12 +34,31 @@ def _commit() -> str:
     return head.stdout.strip()
 
 
+def _parameter(text: str) -> tuple[str, str]:
+    """KEY=VALUE of a parameter that infra/mnist.yaml has."""
+    name, equals, value = text.partition("=")
+    known = Template.read().body["Parameters"]
+    if not equals or name not in known:
+        raise argparse.ArgumentTypeError(f"{text!r} is no KEY=VALUE of infra/mnist.yaml, which has {', '.join(known)}")
+    return name, value
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Deploy, or say what would be."""
     parser = argparse.ArgumentParser(prog="make deploy", description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--bucket", required=True, help="name of the bucket; names are global, so choose your own")
     parser.add_argument("--stack", default="mnist", help="what the stacks' names begin with (default: mnist)")
-    parser.add_argument("--subnets", default="", help="subnets for the tasks, comma-separated; none: makes a network")
+    parser.add_argument(
+        "--parameter",
+        action="append",
+        default=[],
+        type=_parameter,
+        metavar="KEY=VALUE",
+        help="a parameter of infra/mnist.yaml, such as LockDays=30; may be given several times",
+    )
+    parser.add_argument(
+        "--subnets", default="", help="subnets for the tasks, comma-separated; never any: makes a network"
+    )
     parser.add_argument("--security-groups", default="", help="their security groups")
     parser.add_argument("--alarm-email", default="", help="who gets the alarms")
     parser.add_argument("--worker-services", default="", help="services that take the worker's role (ecs-tasks....)")
@@ -46,7 +66,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--dry-run", action="store_true", help="only print what would be done")
     values = vars(parser.parse_args(arguments))
     dry = values.pop("dry_run")
-    options = Options(**values)
+    parameters = dict(values.pop("parameter"))
+    options = Options(**values, parameters=parameters)
     try:
         if dry:
             deploy(Plan(), options, commit="<commit>")

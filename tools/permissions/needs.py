@@ -152,7 +152,6 @@ def _run_task(given: Mapping[str, Any], role: str, template: Template, context: 
 
 def _roles_of(family: str, template: Template) -> dict[str, str]:
     for name, resource in template.body["Resources"].items():
-        if resource["Type"] == "AWS::ECS::TaskDefinition" and resource["Properties"]["Family"] == family:
-            found = template.properties(name)
+        if resource["Type"] == "AWS::ECS::TaskDefinition" and (found := template.properties(name))["Family"] == family:
             return {role: found[role] for role in ("ExecutionRoleArn", "TaskRoleArn")}
     raise UnsupportedError(f"{family} is no task definition of the template")
