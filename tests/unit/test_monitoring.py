@@ -113,6 +113,22 @@ def test_a_decision_is_one_event_with_the_figures_of_its_outcome(outcome: str, p
     assert decision.outcome in event["message"]
 
 
+@pytest.mark.parametrize(
+    "statements",
+    [
+        MONITORING["AlarmKey"]["Properties"]["KeyPolicy"]["Statement"],
+        MONITORING["AlarmsPolicy"]["Properties"]["PolicyDocument"]["Statement"],
+    ],
+    ids=["key", "topic"],
+)
+def test_events_reach_the_topic_without_a_condition_that_they_cannot_meet(statements: list[dict[str, Any]]) -> None:
+    """EventBridge says nothing about the account to SNS's keys and topics; CloudWatch does."""
+    services = {s["Principal"]["Service"]: s for s in statements if "Service" in s["Principal"]}
+
+    assert "Condition" not in services["events.amazonaws.com"]
+    assert "aws:SourceAccount" in services["cloudwatch.amazonaws.com"]["Condition"]["StringEquals"]
+
+
 def test_a_rollback_moves_no_metric() -> None:
     """It measures nothing new; counted as a promotion, it would silence the alarm about a night without one."""
     event = _told(rollback())
