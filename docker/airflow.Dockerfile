@@ -24,6 +24,8 @@ COPY plugins /opt/airflow/plugins
 COPY docker/compose /opt/compose
 # matplotlib's font cache, which would otherwise be made anew in every container.
 RUN MPLCONFIGDIR=/opt/airflow/matplotlib /opt/mnist/bin/python -c "import matplotlib.font_manager"
+# The Helm chart's probes call the official image's entry point by its path.
+RUN printf '#!/bin/sh\nexec "$@"\n' > /entrypoint && chmod 755 /entrypoint
 # A named volume takes over the owner of the folder that it covers. An empty airflow.cfg keeps Airflow from writing one.
 RUN mkdir -p /opt/airflow/logs /secrets/airflow /secrets/broker /secrets/database /secrets/ui \
     && touch /opt/airflow/airflow.cfg \
@@ -39,5 +41,6 @@ LABEL org.opencontainers.image.title="mnist-airflow" \
       org.opencontainers.image.description="Airflow with the MNIST training pipeline." \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.revision="${REVISION}"
-ENTRYPOINT ["/opt/mnist/bin/python", "-P", "-m", "airflow"]
-CMD ["version"]
+# No entry point: as the official image does, it runs what it is told, `bash -c "exec airflow scheduler"` of the Helm chart
+# as well as `airflow scheduler`.
+CMD ["airflow", "version"]
