@@ -165,10 +165,11 @@ def predict(
     test_index: Annotated[int | None, typer.Option(min=0, help="The number of a test image, from 0.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Let the model in service read a digit; everything down to its weights is verified first.
+    """Let the model in service read a picture; everything down to its weights is verified first.
 
     A picture is made into what MNIST has: bright on black (a bright border means that it has to be inverted), the digit
-    fitted into 20 x 20 pixels and placed by its centre of mass. One of 28 x 28 pixels is taken as it is.
+    fitted into 20 x 20 pixels and placed by its centre of mass. For another classifier it is made bright on black and
+    scaled whole. One of the data set's own size is not scaled.
     """
     reading = prediction.read(open_place(), image, test_index)
     terminal.present(reading.to_dict(), lambda: prediction.view(reading), as_json=as_json)

@@ -1,4 +1,4 @@
-"""From a picture of one digit to an image as MNIST has them.
+"""From a picture to an image as a classifier's data set has them.
 
 MNIST's digits are bright on black, fitted into a box of 20 x 20 pixels with their proportions kept, and placed in
 28 x 28 pixels so that their centre of mass is in the middle (Y. LeCun, C. Cortes, C. Burges, "The MNIST database of
@@ -9,11 +9,14 @@ handwritten digits"). In the data, that middle is row and column 14, counted fro
 3. A picture of 28 x 28 pixels is taken for one of MNIST's kind already, and is left as it is from here on.
 4. The border's shade becomes 0 and the brightest ink 255; what is fainter than a fifth of that is paper.
 5. The digit is cut out, scaled so that its longer side has 20 pixels, and placed by its centre of mass.
+
+That would distort anything else: pictures for other classifiers are taken whole, by `as_page`.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
@@ -29,7 +32,9 @@ _FAINT = 0.2
 _LEAST_CONTRAST = 40
 # A photograph of 50 megapixels; more is a mistake or an attack.
 _MOST_PIXELS = 50_000_000
-_MEND = "give one digit, dark on bright paper or bright on black, as PNG, JPEG or NPY"
+_MEND = "give one digit or page, dark on bright paper or bright on black, as PNG, JPEG or NPY"
+# What Pillow and NumPy raise on damaged files.
+_DAMAGED = (OSError, ValueError, SyntaxError, TypeError, OverflowError, TokenError)
 
 Grey = npt.NDArray[np.uint8]
 
@@ -47,23 +52,27 @@ def read_picture(path: Path) -> Grey:
         raise NotFoundError(
             f"there is no file {path}", mend="check the path; a number alone names an image of the test set"
         ) from None
-    except (OSError, ValueError, SyntaxError) as error:  # what Pillow and NumPy raise on damaged files
+    except _DAMAGED as error:
         raise DataError(f"{path} cannot be read as a picture: {error}", mend=_MEND) from error
 
 
 def _read_image(path: Path) -> Grey:
     from PIL import Image, ImageOps
 
+    Image.MAX_IMAGE_PIXELS = None  # ours is checked before anything is unpacked
     with Image.open(path, formats=("PNG", "JPEG")) as image:
         _check_size(path, image.height, image.width)
-        upright = ImageOps.exif_transpose(image).convert("RGBA")
+        turned = ImageOps.exif_transpose(image)
+    if turned.mode.startswith("I;16"):  # 16 bits of grey, which Pillow's own conversion cuts off at 255
+        return np.asarray(np.asarray(turned) >> 8, np.uint8)
+    upright = turned.convert("RGBA")
     paper = Image.new("RGBA", upright.size, "white")
     return np.asarray(Image.alpha_composite(paper, upright).convert("L"))
 
 
 def _read_npy(path: Path) -> Grey:
-    # Mapped and not read: a header can declare any size.
-    array: npt.NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+    # Mapped and not read: a header can declare any size. Not `np.load`, which opens archives and pickles as well.
+    array: npt.NDArray[Any] = np.lib.format.open_memmap(path, mode="r")  # type: ignore[no-untyped-call]
     if array.ndim == 3 and array.shape[0] == 1:
         array = array[0]
     if array.ndim != 2 or 0 in array.shape:
@@ -91,20 +100,63 @@ def as_mnist(grey: Grey) -> Grey:
     Raises:
         DataError: there is nothing to see.
     """
-    border = np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
-    paper = float(np.median(border))
-    inverted = paper > 127
     if grey.shape == (SIDE, SIDE):
-        return np.asarray(255 - grey, np.uint8) if inverted else grey
-    ink = np.clip((paper - grey) if inverted else (grey - paper), 0, None).astype(np.float64)
+        return _bright(grey)
+    ink = _ink(grey)
+    ink[ink < 255 * _FAINT] = 0
+    digit = _fitted(ink)
+    if digit.max() < _LEAST_CONTRAST:
+        raise DataError(
+            f"the lines are too thin: at {BOX} x {BOX} pixels, {digit.max():.0f} of 255 is left of them",
+            mend="use a thicker pen, or cut the digit out",
+        )
+    return _placed(digit)
+
+
+def as_page(grey: Grey, shape: tuple[int, int]) -> Grey:
+    """A whole picture as the images of a classifier of that `shape` (height, width), uint8; `grey` is of any size.
+
+    Ink is bright on black, as in every data set: a bright border means that the picture has to be inverted. One of that
+    shape is otherwise left as it is. Another one is scaled, with its proportions kept, and stands in the middle; the
+    border's shade becomes 0 and the brightest ink 255.
+
+    Raises:
+        DataError: there is nothing to see.
+    """
+    from PIL import Image
+
+    if grey.shape == shape:
+        return _bright(grey)
+    ink = Image.fromarray(np.rint(_ink(grey)).astype(np.uint8))
+    scale = min(shape[0] / ink.height, shape[1] / ink.width)
+    height, width = (max(1, round(side * scale)) for side in grey.shape)
+    page = np.zeros(shape, np.uint8)
+    top, left = (shape[0] - height) // 2, (shape[1] - width) // 2
+    page[top : top + height, left : left + width] = np.asarray(ink.resize((width, height), Image.Resampling.BOX))
+    return page
+
+
+def _paper(grey: Grey) -> float:
+    """The border's shade: bright where ink is dark."""
+    return float(np.median(np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])))
+
+
+def _bright(grey: Grey) -> Grey:
+    """The same picture with bright ink."""
+    return np.asarray(255 - grey, np.uint8) if _paper(grey) > 127 else grey
+
+
+def _ink(grey: Grey) -> npt.NDArray[np.float64]:
+    """How much ink there is: 0 on paper, 255 where it is strongest."""
+    paper = _paper(grey)
+    ink = np.clip((paper - grey) if paper > 127 else (grey - paper), 0, None).astype(np.float64)
     if ink.max() < _LEAST_CONTRAST:
         raise DataError(
-            f"there is no digit to see: shades differ by {ink.max():.0f} of 255 from the border's {paper:.0f}",
+            f"there is nothing to see: shades differ by {ink.max():.0f} of 255 from the border's {paper:.0f}",
             mend=_MEND,
         )
     ink *= 255 / ink.max()
-    ink[ink < 255 * _FAINT] = 0
-    return _placed(_fitted(ink))
+    return ink
 
 
 def _fitted(ink: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

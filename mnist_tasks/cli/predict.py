@@ -14,11 +14,11 @@ from rich.text import Text
 from mnist_tasks import checkpoints, dataset
 from mnist_tasks.checkpoints import Manifest
 from mnist_tasks.classifier import Classifier
-from mnist_tasks.cli.picture import Grey, as_mnist, read_picture
+from mnist_tasks.cli.picture import Grey, as_mnist, as_page, read_picture
 from mnist_tasks.cli.place import Place
 from mnist_tasks.cli.service import champion
 from mnist_tasks.cli.terminal import percent, styled
-from mnist_tasks.errors import ConfigurationError, DataError
+from mnist_tasks.errors import ConfigurationError
 from mnist_tasks.inference import predict, read_weights
 from mnist_tasks.promotion.in_service import InService
 
@@ -80,13 +80,7 @@ def _fitted(classifier: Classifier, grey: Grey) -> Grey:
     """The picture as the model gets it: what MNIST has done to its digits would distort anything else."""
     if classifier.name == "mnist":
         return as_mnist(grey)
-    if grey.shape != classifier.image_shape:
-        raise DataError(
-            f"the picture has {grey.shape[0]} x {grey.shape[1]} pixels, expected {classifier.image_shape[0]} x "
-            f"{classifier.image_shape[1]}",
-            mend=f"bring it into the form of {classifier.title}'s training images first: bright ink on black",
-        )
-    return grey
+    return as_page(grey, classifier.image_shape)
 
 
 def _ask(place: Place, service: InService, source: str, picture: Grey, label: int | None = None) -> Reading:

@@ -1,13 +1,22 @@
-"""Pictures of digits become what MNIST has, and what is no picture of one is refused."""
+"""Pictures become what the classifier's data set has, and what is no picture is refused."""
+
+import io
+import struct
+import zlib
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from mnist_tasks.cli.picture import as_mnist, read_picture
+from examples.contracts.classifier import CONTRACTS
+from mnist_tasks.cli import predict as prediction
+from mnist_tasks.cli.picture import as_mnist, as_page, read_picture
 from mnist_tasks.dataset import Dataset
+from mnist_tasks.definitions.mnist import MNIST
 from mnist_tasks.errors import DataError, NotFoundError
 from mnist_tasks.inference import predict
+from mnist_tasks.layout import Layout
 from tests.candidates import train
 
 
@@ -58,7 +67,7 @@ def test_an_image_of_mnists_own_size_is_left_as_it_is():
 
 @pytest.mark.parametrize("picture", [np.full((50, 40), 255, np.uint8), np.full((50, 40), 7, np.uint8), bar(ink=230)])
 def test_a_picture_without_a_digit_is_refused(picture):
-    with pytest.raises(DataError, match="no digit to see"):
+    with pytest.raises(DataError, match="nothing to see"):
         as_mnist(picture)
 
 
@@ -68,6 +77,73 @@ def test_no_shape_is_too_odd_to_be_placed(shape):
     picture[-1, -1] = 255
 
     assert as_mnist(picture).shape == (28, 28)
+
+
+def ring(side, line):
+    """A circle of that diameter, drawn with a line so wide."""
+    rows, columns = np.indices((side + 20, side + 20)) - (side + 19) / 2
+    return np.where(abs(np.hypot(rows, columns) - side / 2) < line / 2, 0, 255).astype(np.uint8)
+
+
+def specks():
+    picture = np.zeros((3000, 3000), np.uint8)
+    picture[0, 0] = picture[-1, -1] = 255
+    return picture
+
+
+@pytest.mark.parametrize("picture", [ring(2400, 4), specks()])
+def test_lines_of_which_nothing_would_be_left_are_refused(picture):
+    with pytest.raises(DataError, match="lines are too thin"):
+        as_mnist(picture)
+
+
+def test_a_thicker_line_of_the_same_size_is_read():
+    assert as_mnist(ring(2400, 60)).max() > 100
+
+
+PAGE = (64, 48)
+
+
+@pytest.mark.parametrize(("ink", "paper"), [(0, 255), (255, 0), (60, 200), (180, 20)])
+def test_a_page_is_scaled_whole_with_its_proportions_onto_black(ink, paper):
+    page = as_page(bar(400, 400, ink=ink, paper=paper, box=(0, 200, 100, 300)), PAGE)
+
+    rows, columns = np.nonzero(page)
+    assert (page.dtype, page.shape) == (np.uint8, PAGE)
+    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (8, 31, 12, 35)  # of 48 x 48 pixels in the middle
+    assert set(page[rows, columns]) == {255}
+
+
+def test_a_page_of_the_data_sets_own_size_is_only_inverted():
+    image = np.random.default_rng(0).integers(0, 90, PAGE).astype(np.uint8)
+
+    assert np.array_equal(as_page(image, PAGE), image)
+    assert np.array_equal(as_page(255 - image, PAGE), image)
+
+
+@pytest.mark.parametrize("shape", [(1, 5000), (5000, 1), (3, 3)])
+def test_no_shape_is_too_odd_for_a_page(shape):
+    picture = np.zeros(shape, np.uint8)
+    picture[-1:, -1:] = 255
+
+    assert as_page(picture, PAGE).shape == PAGE
+
+
+def test_what_mnist_has_done_to_its_digits_is_done_for_mnist_alone(tmp_path, monkeypatch):
+    Image.fromarray(bar()).save(tmp_path / "sheet.png")
+    monkeypatch.setattr(prediction, "champion", lambda _: None)
+    monkeypatch.setattr(prediction, "_ask", lambda _place, _service, _source, picture: picture)
+
+    def seen_by(classifier):
+        return prediction.read(SimpleNamespace(layout=Layout(classifier)), str(tmp_path / "sheet.png"), None)
+
+    assert np.array_equal(seen_by(MNIST), as_mnist(bar()))
+    assert np.array_equal(seen_by(CONTRACTS), as_page(bar(), CONTRACTS.image_shape))
+
+
+def test_a_page_without_ink_is_refused():
+    with pytest.raises(DataError, match="nothing to see"):
+        as_page(np.full((100, 80), 240, np.uint8), PAGE)
 
 
 def on_paper(image, random):
@@ -113,7 +189,17 @@ def test_a_photograph_is_turned_as_its_camera_was_held(tmp_path):
     assert read_picture(tmp_path / "photo.jpg").shape == (120, 200)
 
 
-@pytest.mark.parametrize("array", [bar(), bar()[None], bar() / 255, (bar() / 255).astype(np.float32)])
+def test_a_scan_with_16_bits_of_grey_is_the_same_picture_as_with_8(tmp_path):
+    shades = np.linspace(0, 255, 30 * 40).astype(np.uint8).reshape(30, 40)
+    Image.fromarray(shades).save(tmp_path / "8.png")
+    Image.fromarray(shades * np.uint16(257)).save(tmp_path / "16.png")
+
+    assert np.array_equal(read_picture(tmp_path / "16.png"), read_picture(tmp_path / "8.png"))
+
+
+@pytest.mark.parametrize(
+    "array", [bar(), np.asfortranarray(bar()), bar()[None], bar() / 255, (bar() / 255).astype(np.float32)]
+)
 def test_arrays_of_bytes_and_of_floats_up_to_1_are_the_same_picture(tmp_path, array):
     np.save(tmp_path / "digit.npy", array)
 
@@ -154,6 +240,43 @@ def test_a_header_that_declares_more_than_there_is_costs_no_memory(tmp_path):
 
     with pytest.raises(DataError, match="cannot be read"):
         read_picture(path)
+
+
+def archive():
+    body = io.BytesIO()
+    np.savez(body, bar())
+    return body.getvalue()
+
+
+def header(text):
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text.encode() + bytes(100)
+
+
+def declared(height, width):
+    """A PNG of which there is no more than what it says of itself."""
+    chunk = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    head = struct.pack(">I", 13) + chunk + struct.pack(">I", zlib.crc32(chunk))
+    return b"\x89PNG\r\n\x1a\n" + head + struct.pack(">I", 9) + b"IDAT"
+
+
+SHAPE = "{'descr': '|u1', 'fortran_order': False, 'shape': (%s, 2)}\n"
+BAD_FILES = {
+    "empty": ("digit.npy", b"", "cannot be read as a picture"),
+    "renamed archive": ("digit.npy", archive(), "cannot be read as a picture"),
+    "damaged archive": ("digit.npy", b"PK\x03\x04 and no more", "cannot be read as a picture"),
+    "shape of no number": ("digit.npy", header(SHAPE % "True"), "cannot be read as a picture"),
+    "shape beyond numbers": ("digit.npy", header(SHAPE % ("9" * 30)), "cannot be read as a picture"),
+    "header that does not end": ("digit.npy", header("(((("), "cannot be read as a picture"),
+    "400 megapixels": ("digit.png", declared(20_000, 20_000), "has 20,000 x 20,000 pixels"),
+}
+
+
+@pytest.mark.parametrize(("name", "body", "problem"), BAD_FILES.values(), ids=BAD_FILES.keys())
+def test_a_damaged_or_enormous_file_is_refused_by_name(tmp_path, name, body, problem):
+    (tmp_path / name).write_bytes(body)
+
+    with pytest.raises(DataError, match=f"{name} {problem}"):
+        read_picture(tmp_path / name)
 
 
 def test_a_picture_with_too_many_pixels_is_refused_before_it_is_unpacked(tmp_path):
