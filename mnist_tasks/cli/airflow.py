@@ -71,12 +71,19 @@ class Airflow:
         """Get a token, if there is none yet.
 
         Raises:
-            ConfigurationError: Airflow refuses the credentials, or this is no Airflow.
+            ConfigurationError: the address is none, Airflow refuses the credentials, or this is no Airflow.
             TemporaryError: it does not answer.
         """
         import httpx
 
-        airflow = cls(httpx.Client(base_url=access.url, timeout=_SECONDS), access.url)
+        try:
+            httpx.URL(access.url).host.encode("idna")  # as the socket does it, which would not say whose name it is
+            client = httpx.Client(base_url=access.url, timeout=_SECONDS)
+        except (httpx.InvalidURL, UnicodeError) as error:
+            raise ConfigurationError(
+                f"{access.url} is no address: {error}", mend="correct MNIST_AIRFLOW_URL or --airflow-url"
+            ) from error
+        airflow = cls(client, access.url)
         token = access.token.get_secret_value() if access.token else ""
         if not token:
             secret = access.password.get_secret_value() if access.password else ""

@@ -15,6 +15,7 @@ from mnist_tasks.checkpoints import Manifest
 from mnist_tasks.cli.place import Place
 from mnist_tasks.cli.terminal import styled
 from mnist_tasks.errors import ConfigurationError
+from mnist_tasks.layout import is_final
 from mnist_tasks.promotion.finals import read_final
 
 
@@ -34,10 +35,15 @@ def export(place: Place, name: str, path: Path, *, force: bool) -> Exported:
     """Verify a final, decrypt its weights, write them whole or not at all.
 
     Raises:
-        ConfigurationError: the file is there already, or cannot be written; or the keys may not be used.
+        ConfigurationError: the name is no final's; the file is there already, or cannot be written; or the keys may not
+            be used.
         NotFoundError: there is no such final.
         IntegrityError: it was changed, or no trusted key has signed its promotion.
     """
+    if not is_final(name):
+        raise ConfigurationError(
+            f"{name!r} is no final", mend=f"name one: {place.layout.classifier.name}_model_..._final"
+        )
     # Before anything is decrypted; `_write` looks again.
     if path.exists() and not force:
         raise _there(path)

@@ -12,7 +12,7 @@ from mnist_tasks import report, states
 from mnist_tasks.cli import terminal
 from mnist_tasks.cli.place import Place
 from mnist_tasks.cli.terminal import facts, percent, styled
-from mnist_tasks.plan import Plan, find_plan, read_plan
+from mnist_tasks.plan import Plan, read_plan
 from mnist_tasks.promotion import decisions
 from mnist_tasks.promotion.decisions import Decision
 from mnist_tasks.promotion.gates import Gate
@@ -29,7 +29,7 @@ def show(place: Place, slug: str) -> tuple[dict[str, Any], RenderableType]:
     """
     storage, layout = place.storage, place.layout
     decision = decisions.find_of_run(place.chain, slug)
-    if decision and find_plan(storage, layout, slug) is None:
+    if decision and decision.kind == "rollback":
         return {"run": slug, "decision": decision.model_dump(mode="json")}, _rollback(decision)
     if decision:
         data = report.collect(place.chain, slug)

@@ -52,6 +52,15 @@ def test_what_is_no_address_is_refused_without_showing_secrets():
     assert "hunter22" not in str(caught.value)
 
 
+@pytest.mark.parametrize("url", ["http://localhost:abc", "http://[::1", "http://."])
+def test_an_address_that_nobody_can_have_is_refused(url):
+    access = Access.from_environment({"MNIST_AIRFLOW_TOKEN": "t"}, url)
+
+    with pytest.raises(ConfigurationError, match="is no address") as caught:
+        Airflow.connect(access)
+    assert "--airflow-url" in caught.value.mend
+
+
 @contextmanager
 def answering(status, body):
     """A server that has one answer to everything but the request for a token."""

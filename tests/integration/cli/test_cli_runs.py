@@ -90,6 +90,18 @@ def test_a_rejected_run_shows_the_gate_that_it_did_not_pass(nights: Deployment) 
     assert re.search(r"accuracy +NO +test accuracy", out)
 
 
+def test_a_decided_run_whose_records_have_expired_is_not_taken_for_a_rollback(nights: Deployment) -> None:
+    key = LAYOUT.run(SLUGS["kept"], "plan.json")
+    plan = nights.storage.get(key).body
+    nights.storage.delete(key)
+    try:
+        error = nights.mnist("show", SLUGS["kept"], "--json").error
+    finally:
+        nights.storage.put(key, plan)
+
+    assert (error["exit_status"], error["kind"]) == (3, "NotFoundError")
+
+
 def test_text_that_a_person_typed_is_shown_as_it_is(nights: Deployment) -> None:
     assert "[bold]markup[/bold]" in nights.mnist("show", SLUGS["better"], width=200).out
 

@@ -117,6 +117,14 @@ def test_a_final_is_exported_as_the_plain_file_that_was_signed_and_never_over_an
     assert list(tmp_path.iterdir()) == [target]
 
 
+def test_only_a_final_is_exported(nights: Deployment, tmp_path: Path) -> None:
+    candidate = FIRST_FINAL.removesuffix("_final")
+    error = nights.mnist("export", candidate, "--to", str(tmp_path / "weights.h5"), "--json").error
+
+    assert (error["exit_status"], error["problem"]) == (2, f"{candidate!r} is no final")
+    assert "mnist_model_..._final" in error["mend"]
+
+
 def test_what_cannot_be_verified_or_decrypted_is_not_exported(nights: Deployment, tmp_path: Path) -> None:
     (tmp_path / "other.pem").write_bytes(SoftwareSigner().pem)
     target = tmp_path / "model.weights.h5"
