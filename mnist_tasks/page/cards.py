@@ -73,7 +73,7 @@ def _best(states: tuple[State, ...]) -> str | None:
 def _stand(state: State, view: RunView) -> str:
     if manifest := state.manifest:
         return f"{manifest.validation_accuracy:.2%} on validation, best epoch {manifest.best_epoch}"
-    if view.run.state == "failed":
+    if not view.is_open:
         return f"ended after {texts.epochs(state.epochs_done)}"
     if state.epochs_done == state.job.epochs:
         return "saving"

@@ -22,6 +22,8 @@ from mnist_tasks.plan import Plan, find_plan
 from mnist_tasks.promotion import decisions
 from mnist_tasks.promotion.chain import Chain
 from mnist_tasks.promotion.decisions import Decision
+from mnist_tasks.promotion.finals import read_release
+from mnist_tasks.promotion.records import Champion
 from mnist_tasks.states import State
 from mnist_tasks.storage import Content, Storage, parse
 from mnist_tasks.validation import ValidationReport
@@ -31,12 +33,12 @@ DECISIONS, RUNS = 12, 10
 # A run's decision stands right behind the place where it began to decide, unless others came in between.
 _RECORDS = 5
 
-Stage = Literal["waiting", "preparing", "training", "deciding", "decided", "failed"]
+Stage = Literal["waiting", "preparing", "training", "deciding", "rolling_back", "decided", "failed", "gone"]
 
 
 @dataclass(frozen=True)
 class AirflowRun:
-    """What Airflow knows of a run. `user` is who triggered it, if a person did."""
+    """What Airflow knows of a run. `user` is who triggered it, if a person did; `state` is `unknown` of no such run."""
 
     dag_id: str
     run_id: str
@@ -97,14 +99,25 @@ class RunView:
             return "decided"
         if self.run.state == "failed":
             return "failed"
+        if not self.is_open:
+            return "gone"
+        if self.run.state != "queued" and self.is_rollback:
+            return "rolling_back"
         if not self.plan.value:
             return "waiting" if self.run.state == "queued" else "preparing"
         return "deciding" if all(state.committed for state in self.states.value or ()) else "training"
 
     @property
+    def is_rollback(self) -> bool:
+        """Whether it moves the champion back, and trains nothing."""
+        return self.run.dag_id == self.classifier.rollback_dag
+
+    @property
     def is_open(self) -> bool:
         """Whether anything can still change."""
-        return self.run.state not in {"success", "failed"} and not (self.decision.value and self.published.value)
+        return self.run.state not in {"success", "failed", "unknown"} and not (
+            self.decision.value and self.published.value
+        )
 
 
 @dataclass(frozen=True)
@@ -127,12 +140,16 @@ class RunLine:
 
 @dataclass(frozen=True)
 class Overview:
-    """What is in service, how it came there, and the newest runs; `newest` is the run that people look for."""
+    """What is in service, how it came there, and the newest runs; `newest` is the run that people look for.
+
+    `vouched`: what is known of the champion's final, whichever decision put it into service.
+    """
 
     classifier: Classifier
     now: datetime
     moves: tuple[Move, ...]
     trouble: Found[None]
+    vouched: Found[Verified]
     newest: RunView | None
     runs: tuple[RunLine, ...]
 
@@ -207,6 +224,8 @@ def read_overview(place: Place, runs: Sequence[AirflowRun], rollbacks: Sequence[
     known = {run.slug: run for run in (*rollbacks, *runs)}
     decided = {decision.run: decision for decision in found.value or ()}
     finals = [begin(partial(verify_final, place.chain, decision)) for decision in found.value or ()]
+    champion = found.value[0].champion if found.value else None
+    vouched = begin(partial(_verify_champion, place.chain, champion)) if champion else None
     return Overview(
         classifier=place.layout.classifier,
         now=now,
@@ -215,6 +234,7 @@ def read_overview(place: Place, runs: Sequence[AirflowRun], rollbacks: Sequence[
             for decision, final in zip(found.value or (), finals, strict=True)
         ),
         trouble=Found(trouble=found.trouble),
+        vouched=vouched.result() if vouched else Found(),
         newest=newest,
         runs=tuple(
             RunLine(run, decided.get(run.slug), _cost(cost.result(), place.prices, now))
@@ -226,6 +246,11 @@ def read_overview(place: Place, runs: Sequence[AirflowRun], rollbacks: Sequence[
 def _newest_decisions(place: Place) -> tuple[Decision, ...]:
     links = islice(place.chain.backwards(place.chain.find_newest()), DECISIONS)
     return tuple(link.decision for link in links)
+
+
+def _verify_champion(chain: Chain, champion: Champion) -> Verified | None:
+    # Nights that keep it are many: its release need not be among the decisions that are shown.
+    return verify_final(chain, read_release(chain, champion))
 
 
 def read_digits(place: Place, slug: str) -> bytes | None:

@@ -24,7 +24,6 @@ from mnist_tasks.storage import sha256_of
 
 if TYPE_CHECKING:
     from jinja2 import Environment
-    from markupsafe import Markup
 
 _TEMPLATES = Path(__file__).parent.parent / "templates"
 END = "</body>\n</html>\n"
@@ -55,20 +54,12 @@ def version() -> str:
 def _templates() -> Environment:
     environment = templates().overlay()
     environment.filters = environment.filters | {
-        "breakable": _breakable,
         "mover": texts.mover,
         "run_link": run_link,
         "story": texts.story,
         "sure": texts.sure,
     }
     return environment
-
-
-def _breakable(name: str) -> Markup:
-    """A name of parts, so that a narrow line ends between two of them."""
-    from markupsafe import Markup, escape
-
-    return Markup("_<wbr>").join(escape(part) for part in name.split("_"))
 
 
 def run_link(run: AirflowRun) -> str:
@@ -98,7 +89,6 @@ def run(view: RunView) -> str:
     values: dict[str, Any] = {
         "view": view,
         "classifier": view.classifier,
-        "is_rollback": view.run.dag_id == view.classifier.rollback_dag,
         "cards": cards(view),
         "cost": cost,
         "headline": texts.headline(view),
@@ -146,7 +136,6 @@ def overview(view: Overview) -> str:
     """The `<main>` of all runs."""
     last = view.moves[0] if view.moves else None
     champion = last.decision.champion if last else None
-    released = next((m for m in view.moves if champion and m.decision.sequence == champion.decision), None)
     costs = [line.cost.value for line in view.runs if line.cost.value]
     newest = view.newest
     values = {
@@ -158,7 +147,6 @@ def overview(view: Overview) -> str:
         "refresh": _refresh(newest) or _IDLE if newest else _IDLE,
         "news": texts.news(newest) if newest else "",
         "champion": champion,
-        "champion_verified": released.verified if released else None,
         "outcomes": texts.OUTCOMES,
         "timeline": charts.timeline(view.moves) if view.moves else "",
         "total": {

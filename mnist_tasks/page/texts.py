@@ -10,13 +10,15 @@ OUTCOMES = {
     "released": "released",
     "kept": "champion kept",
     "rejected": "not promoted",
-    "declined": "declined by a person",
+    "declined": "not approved",
     "rolled_back": "rolled back",
 }
 
 _HEADLINES = {
     "waiting": "Queued: the run has not started yet.",
     "preparing": "Preparing: the data set is downloaded and checked.",
+    "rolling_back": "Rolling back: the final is verified, then the champion moves.",
+    "gone": "No decision of this run can be read.",
     "training": "Training: {done} of {all} candidates are done.",
     "deciding": "Deciding: the best candidate is checked against the gates and the champion.",
     "asking": "Waiting for a person to approve the best candidate, then deciding: see the run's required actions.",
@@ -43,6 +45,8 @@ def reason(view: RunView) -> str:
         return sentence(decision)
     if view.stage == "failed":
         return "Its mail names the cause and the cure. Once it is mended, clear the run: it goes on from there."
+    if view.stage == "gone":
+        return "Its records may have expired; the chain of decisions stays."
     if view.stage == "training":
         return "The curves grow while ECS trains; the page follows by itself."
     return "The page follows by itself."
@@ -81,11 +85,19 @@ def news(view: RunView) -> str:
 def mover(move: Move) -> str:
     """Who or what moved (or left) the champion."""
     run = move.run
-    approver = move.decision.evidence.approved_by
-    what = "a rollback" if move.decision.kind == "rollback" else f"{approver} and the gate" if approver else "the gate"
+    what = _mover(move.decision)
     if run is None:
         return f"{what}, run {move.decision.run}"
     return f"{what}, run {run.run_id}" + (f", triggered by {run.user}" if run.user else "")
+
+
+def _mover(decision: Decision) -> str:
+    if decision.kind == "rollback":
+        return "a rollback"
+    if decision.outcome == "declined":
+        return "the missing approval"
+    approver = decision.evidence.approved_by
+    return f"{approver} and the gate" if approver else "the gate"
 
 
 def epochs(number: int) -> str:

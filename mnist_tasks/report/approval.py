@@ -73,6 +73,7 @@ def render_question(
         "headline": headline,
         "facts": facts,
         "then": then,
+        "dag_id": plan.dag_id,
         "run_id": one_line(plan.run_id, RUN_ID_LIMIT),
         "answer_url": f"{run_url}/tasks/{step}/required_actions" if run_url else "",
         **links(airflow_url, plan.dag_id, plan.run_id),

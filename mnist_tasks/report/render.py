@@ -21,6 +21,7 @@ from mnist_tasks.report.reference import reference_figures
 
 if TYPE_CHECKING:
     from jinja2 import Environment
+    from markupsafe import Markup
     from matplotlib.figure import Figure
 
 _TEMPLATES = Path(__file__).parent.parent / "templates"
@@ -41,6 +42,7 @@ def templates() -> Environment:
     )
     environment.filters |= {
         "amount": words.amount,
+        "breakable": _breakable,
         "count": lambda value: f"{value:,}",
         "duration": words.duration,
         "money": words.money,
@@ -55,6 +57,13 @@ def _printable(value: Any) -> Any:
     if type(value) is not str or value.isprintable():
         return value
     return "".join(c if c.isprintable() or c == "\n" else " " for c in value)
+
+
+def _breakable(name: str) -> Markup:
+    """A name of parts, so that a narrow line ends between two of them."""
+    from markupsafe import Markup, escape
+
+    return Markup("_<wbr>").join(escape(part) for part in name.split("_"))
 
 
 def _when(moment: datetime) -> str:

@@ -16,7 +16,7 @@ from mnist_tasks.definitions.mnist import MNIST
 from mnist_tasks.encryption import Encryption
 from mnist_tasks.errors import TemporaryError
 from mnist_tasks.layout import Layout, candidate_name, run_slug
-from mnist_tasks.page import data
+from mnist_tasks.page import data, render
 from mnist_tasks.page.data import AirflowRun, Place
 from mnist_tasks.promotion.chain import START, Chain, Head
 from mnist_tasks.promotion.records import Decision
@@ -103,6 +103,18 @@ def test_the_overview_costs_the_same_with_20_and_with_1000_runs(storage: Storage
     assert large.moves[0].decision.sequence == 1000
     assert (len(small.moves), len(small.runs)) == (len(large.moves), len(large.runs)) == (data.DECISIONS, data.RUNS)
     assert all(line.decision and line.cost.value for line in large.runs)
+
+
+def test_the_champion_is_verified_however_many_nights_have_kept_it(storage: Storage) -> None:
+    fill(storage, data.DECISIONS + 8)
+    view, _ = calls_of_overview(storage, data.DECISIONS + 8)
+
+    assert not any(move.decision.changes_champion for move in view.moves)
+    assert view.vouched.value is not None
+    assert "<dt>Verification</dt>" in render.overview(view)
+    storage.put(LAYOUT.decision(1), SoftwareSigner().seal(payload(storage.get(LAYOUT.decision(1)).body)))
+    view, _ = calls_of_overview(storage, data.DECISIONS + 8)
+    assert view.vouched.trouble is not None
 
 
 def test_a_runs_page_costs_the_same_however_many_there_were_and_reads_no_weights(storage: Storage) -> None:

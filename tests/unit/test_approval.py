@@ -8,6 +8,7 @@ from email.policy import default
 
 import pytest
 
+from examples.contracts.classifier import CONTRACTS
 from mnist_tasks.definitions.mnist import MNIST
 from mnist_tasks.errors import ConfigurationError
 from mnist_tasks.notify import build_message, message_id
@@ -55,6 +56,15 @@ def test_the_mail_leads_to_where_airflow_takes_the_answer() -> None:
     asked = question()
     assert url in asked.mail.text
     assert url in Page(asked.mail.html).references
+
+
+def test_the_mail_names_the_dag_that_waits() -> None:
+    plan = ASKING.model_copy(update={"dag_id": CONTRACTS.training_dag})
+    mail = render_question(CONTRACTS, plan, DECLINED.best, CHAMPION, step="approve").mail
+
+    for part in (mail.text, Page(mail.html).text):
+        assert "A run of contracts_training waits for a person's answer." in part
+        assert "mnist_training" not in part
 
 
 def test_without_an_address_the_mail_says_where_to_look() -> None:

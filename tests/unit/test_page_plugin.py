@@ -59,4 +59,6 @@ def test_the_page_is_made_when_it_is_asked_for_and_not_before(loaded, module):
 def test_it_is_a_tab_of_the_dag_and_of_a_run_below_whatever_path_airflow_is_served(loaded):
     assert [view["destination"] for view in loaded["views"]] == ["dag", "dag_run"]
     assert all(view["href"].startswith("mnist/?") for view in loaded["views"])
+    assert {view["name"] for view in loaded["views"]} == {"Model"}  # every classifier's DAGs have it
+    assert [view["url_route"] for view in loaded["views"]] == ["mnist", "mnist_run"]  # mails lead there
     assert loaded["apps"] == [["MNIST page", "/mnist"]]

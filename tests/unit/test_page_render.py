@@ -9,12 +9,13 @@ from xml.etree import ElementTree
 
 import pytest
 
+from examples.contracts.classifier import CONTRACTS
 from mnist_tasks.attempts import Attempt
 from mnist_tasks.cost import Prices, cost_of
 from mnist_tasks.definitions.mnist import MNIST
 from mnist_tasks.errors import IntegrityError, TemporaryError
 from mnist_tasks.history import History
-from mnist_tasks.page import charts, render
+from mnist_tasks.page import charts, render, texts
 from mnist_tasks.page.data import AirflowRun, Move, Overview, RunLine, RunView
 from mnist_tasks.page.found import Found
 from mnist_tasks.page.verification import Verified
@@ -22,7 +23,7 @@ from mnist_tasks.progress import Progress
 from mnist_tasks.promotion.answers import Answer
 from mnist_tasks.report import words
 from mnist_tasks.states import State
-from tests.decided_run import DECLINED, FIRST, KEPT, NOW, REJECTED, RELEASED, decided_run, rollback
+from tests.decided_run import DECLINED, FIRST, KEPT, NOW, REJECTED, RELEASED, UNANSWERED, decided_run, rollback
 
 PRICES = Prices(0.04048, 0.004445, 0.3)
 HOSTILE = '"><script>alert(1)</script>\x1b[2J'
@@ -78,13 +79,16 @@ def open_view(epochs, data=KEPT, **changes):
     return view_of(data, state="running", decision=Found(), states=states, cost=Found(), verified=None, **changes)
 
 
-def unplanned(state):
-    return view_of(state=state, decision=Found(), plan=Found(), states=Found(), cost=Found(), verified=None)
+def unplanned(state, dag_id="mnist_training"):
+    run = AirflowRun(dag_id, "a", state)
+    nothing = {"plan": Found(), "states": Found(), "decision": Found(), "validation": Found(), "cost": Found()}
+    return view_of(run=run, **nothing, verified=None)
 
 
-def overview_of(view, decisions=(), runs=()):
+def overview_of(view, decisions=(), runs=(), classifier=MNIST):
     moves = tuple(Move(decision, None, AGREE if decision.final else None) for decision in decisions)
-    return Overview(classifier=MNIST, now=NOW, moves=moves, trouble=Found(), newest=view, runs=tuple(runs))
+    runs = tuple(runs)
+    return Overview(classifier, NOW, moves=moves, trouble=Found(), vouched=Found(), newest=view, runs=runs)
 
 
 def heading(html):
@@ -96,6 +100,11 @@ def heading(html):
     [
         (unplanned("queued"), "Queued: the run has not started yet."),
         (unplanned("running"), "Preparing: the data set is"),
+        (unplanned("success"), "No decision of this run can be read."),
+        (unplanned("unknown"), "No decision of this run can be read."),
+        (unplanned("queued", MNIST.rollback_dag), "Queued: the run has not started yet."),
+        (unplanned("running", MNIST.rollback_dag), "Rolling back: the final is verified"),
+        (unplanned("success", MNIST.rollback_dag), "No decision of this run can be read."),
         (open_view(3), "Training: 0 of 2 candidates are done."),
         (view_of(state="running", decision=Found(), verified=None), "Deciding: the best candidate is checked"),
         (view_of(RELEASED), "Promoted and released: this model is the new champion."),
@@ -127,6 +136,16 @@ def test_a_run_that_failed_on_its_way_says_where_and_what_to_do():
     assert "The run ended before its candidates were planned." in html
 
 
+@pytest.mark.parametrize("state", ["success", "unknown"])
+def test_a_run_of_which_nothing_is_left_promises_nothing(state):
+    html = render.run(unplanned(state))
+
+    assert "records may have expired; the chain of decisions stays" in html
+    assert html.count("No record of it is left.") == 2
+    assert "not planned yet" not in html
+    assert "waiting for its container" not in render.run(replace(open_view(0), run=unplanned(state).run))
+
+
 def test_only_a_page_that_can_change_asks_again_and_one_that_trains_asks_often():
     def seconds(html):
         return int(re.search(r'data-refresh="(\d+)"', html)[1])
@@ -134,6 +153,8 @@ def test_only_a_page_that_can_change_asks_again_and_one_that_trains_asks_often()
     assert seconds(render.run(open_view(3))) == 1
     assert seconds(render.run(unplanned("queued"))) == 3
     assert seconds(render.run(view_of())) == 0
+    assert seconds(render.run(unplanned("unknown"))) == 0
+    assert seconds(render.run(unplanned("running", MNIST.rollback_dag))) == 3
     assert seconds(render.overview(overview_of(view_of()))) == 20
     assert seconds(render.overview(overview_of(open_view(3)))) == 1
 
@@ -224,6 +245,40 @@ def test_the_history_names_who_moved_the_champion_and_why():
     assert "By a rollback, run manual__1, triggered by ada" in html
     assert "complaints from the field, see ticket &lt;5&gt;" in html
     assert "By the gate, run" in render.overview(overview_of(view_of(), [KEPT.decision]))
+
+
+@pytest.mark.parametrize("data", [DECLINED, UNANSWERED])
+def test_what_was_not_approved_need_not_have_been_declined_by_anybody(data):
+    html = render.overview(overview_of(view_of(data), [data.decision]))
+
+    assert "By the missing approval, run" in html
+    assert '<span class="outcome declined">not approved</span>' in html
+
+
+def test_every_outcome_has_a_dot_of_its_own():
+    looks = re.findall(r"^\.chart \.dot\.(\w+) \{(.*)\}", render.stylesheet().decode(), re.MULTILINE)
+
+    assert set(dict(looks)) == set(texts.OUTCOMES) - {"rolled_back"}  # which looks as every dot
+    assert len({look for _, look in looks}) == len(looks)
+
+
+def test_what_vouches_for_the_champion_is_shown_and_so_is_that_it_cannot_be_read():
+    damaged = Found(trouble=IntegrityError("decision 1 is gone", mend="restore it"))
+
+    assert "<dt>Verification</dt>" in render.overview(replace(overview_of(view_of()), vouched=Found(AGREE)))
+    assert "decision 1 is gone" in render.overview(replace(overview_of(view_of()), vouched=damaged))
+
+
+def test_another_classifiers_page_does_not_speak_of_mnist():
+    run = replace(unplanned("running", CONTRACTS.training_dag), classifier=CONTRACTS)
+    pages = [
+        render.overview(overview_of(None, classifier=CONTRACTS)),
+        render.overview(overview_of(run, classifier=CONTRACTS)),
+        render.run(run),
+        render.message("It has failed."),
+    ]
+
+    assert [html for html in pages if "mnist" in html.lower()] == []
 
 
 def test_nothing_on_the_page_needs_what_its_policy_forbids():
