@@ -12,6 +12,7 @@ from pathlib import Path
 import localcloud
 from localcloud import handover
 from localcloud.home import DEFAULT_HOME
+from localcloud.surroundings import LOOPBACK
 
 LOOK_SECONDS = 5.0
 
@@ -79,7 +80,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     start.add_argument("--network", default="host", help="the engine's network for them (%(default)s)")
     start.add_argument("--endpoint", default="", metavar="URL", help="where they reach AWS in that network")
-    start.add_argument("--listen", default="127.0.0.1", help="address of endpoint and mail server (%(default)s)")
+    # No other address: this machine itself comes through its loopback interface.
+    start.add_argument(
+        "--listen",
+        choices=(LOOPBACK, "0.0.0.0"),  # noqa: S104
+        default=LOOPBACK,
+        help="address of endpoint and mail server (%(default)s)",
+    )
     start.add_argument("--port", type=int, default=0, help="the endpoint's port (default: a free one, kept)")
     start.add_argument("--smtp-port", type=int, default=0, help="the mail server's port (default: a free one, kept)")
     both = [common, start]

@@ -85,7 +85,8 @@ def up(
         surroundings: where it listens and what runs its containers; the same holds for others.
 
     Raises:
-        LocalCloudError: it does not start; nothing is left running then.
+        LocalCloudError: it does not start, or the template is refused; what this call has started is ended then, as
+            it is by every other exception, also where the user interrupts it.
     """
     place = Home(Path(home))
     if surroundings.engine:
@@ -101,10 +102,9 @@ def up(
         if state is not None and state.configuration == configuration and _is_healthy(state):
             return _cloud(place, _deploy(place, state))
         _stop(place, state)
-        state = _start(place, configuration)
         try:
-            return _cloud(place, _deploy(place, state))
-        except LocalCloudError:
+            return _cloud(place, _deploy(place, _start(place, configuration)))
+        except BaseException:
             _stop(place, place.read_state())
             raise
 

@@ -54,23 +54,24 @@ def default_images(python: Path | None = None) -> dict[str, Image]:
         LocalCloudError: there is no such interpreter.
     """
     # Not resolved: the symbolic link is what tells Python that it belongs to a virtual environment.
-    executable = python or Path(os.environ.get("LOCALCLOUD_PYTHON", CHECKOUT / ".venv" / "bin" / "python"))
+    executable = python or Path(os.environ.get("LOCALCLOUD_PYTHON") or CHECKOUT / ".venv" / "bin" / "python")
     if not executable.exists():
         raise LocalCloudError(
             f"there is no interpreter {executable} for the containers: make the project's environment, or name another "
             "one in LOCALCLOUD_PYTHON"
         )
-    base = {"PATH": f"{executable.absolute().parent}:{_SYSTEM_PATH}", "LANG": "C.UTF-8"}
+    executable = executable.absolute()
+    base = {"PATH": f"{executable.parent}:{_SYSTEM_PATH}", "LANG": "C.UTF-8"}
     # PYTHONPATH for whoever puts a program of his own in their place; theirs do not look at it.
     ours = {**base, "PYTHONPATH": str(CHECKOUT)}
     return {
-        TRAINER_IMAGE: Image(entrypoint=_isolated("mnist_tasks.training"), environment=ours),
-        PROMOTER_IMAGE: Image(entrypoint=_isolated("mnist_tasks.promotion"), environment=ours),
+        TRAINER_IMAGE: Image(entrypoint=_isolated(executable, "mnist_tasks.training"), environment=ours),
+        PROMOTER_IMAGE: Image(entrypoint=_isolated(executable, "mnist_tasks.promotion"), environment=ours),
         PYTHON_IMAGE: Image(command=("python",), environment=base),
     }
 
 
-def _isolated(module: str) -> tuple[str, ...]:
+def _isolated(executable: Path, module: str) -> tuple[str, ...]:
     """An entry point that runs a module, and that no variable and no argument of a task can make run anything else.
 
     With `-I`, neither PYTHONPATH nor the working folder leads to the checkout; in an image, the package is installed.
@@ -80,4 +81,4 @@ def _isolated(module: str) -> tuple[str, ...]:
         f"sys.path.insert(0, {str(CHECKOUT)!r})",
         f"runpy.run_module({module!r}, run_name='__main__', alter_sys=True)",
     )
-    return ("python", "-I", "-u", "-c", f"import runpy, sys; {path}; {run}")
+    return (str(executable), "-I", "-u", "-c", f"import runpy, sys; {path}; {run}")

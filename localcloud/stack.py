@@ -31,22 +31,26 @@ def deploy(client: ClientFactory, template: Path) -> tuple[dict[str, str], bool]
 
     Raises:
         LocalCloudError: the template was refused, or a resource could not be made; with CloudFormation's reason.
+            Or nothing answers.
     """
-    from botocore.exceptions import ClientError  # here, because botocore is slow to load: see localcloud.aws
+    # Here, because botocore is slow to load: see localcloud.aws.
+    from botocore.exceptions import BotoCoreError, ClientError
 
     cloudformation = client("cloudformation")
     try:
         changed = _create_or_update(cloudformation, template.read_text())
     except ClientError as error:
         raise LocalCloudError(f"CloudFormation refused {template}: {error.response['Error']['Message']}") from error
+    except BotoCoreError as error:
+        raise LocalCloudError(f"CloudFormation cannot be asked to deploy {template}: {error}") from error
     except OSError as error:
         raise LocalCloudError(f"cannot read the template {template}: {error.strerror}") from error
     stack = _wait_settled(cloudformation)
     if stack["StackStatus"] not in {"CREATE_COMPLETE", "UPDATE_COMPLETE"}:
         raise LocalCloudError(f"stack {STACK}: {stack['StackStatus']}: {_reasons(cloudformation)}")
     outputs = {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
-    if changed and "Bucket" in outputs:
-        # The emulator drops the template's ObjectLockEnabled.
+    if "Bucket" in outputs:
+        # The emulator drops the template's ObjectLockEnabled. Each time: the first one may have been interrupted here.
         enabled = {"ObjectLockEnabled": "Enabled"}
         client("s3").put_object_lock_configuration(Bucket=outputs["Bucket"], ObjectLockConfiguration=enabled)
     return outputs, changed

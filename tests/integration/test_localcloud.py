@@ -310,6 +310,21 @@ def test_a_template_that_is_refused_is_one_clear_error_and_leaves_nothing_runnin
     assert processes_mentioning(home) == []
 
 
+def test_a_first_deployment_that_is_interrupted_leaves_nothing_running_and_the_next_one_makes_up_for_it(
+    home: Path, connect: Connect
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(localcloud.stack, "_wait_settled", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            localcloud.up(home)
+
+    assert not localcloud.status(home).running
+    assert processes_mentioning(home) == []
+    cloud = localcloud.up(home)
+    locked = connect(cloud)("s3").get_object_lock_configuration(Bucket=cloud.environment["MNIST_BUCKET"])
+    assert locked["ObjectLockConfiguration"] == {"ObjectLockEnabled": "Enabled"}
+
+
 def test_a_changed_template_updates_the_stack_and_keeps_the_objects(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, connect: Connect
 ) -> None:

@@ -13,12 +13,14 @@ from pathlib import Path
 
 import pytest
 
+from localcloud.__main__ import main
+from localcloud.aws import client_factory
 from localcloud.errors import LocalCloudError
-from localcloud.home import Home, Ports, State
+from localcloud.home import CHECKOUT, Home, Ports, State
 from localcloud.images import PROMOTER_IMAGE, TRAINER_IMAGE, Image, default_images
 from localcloud.ports import choose, is_open
 from localcloud.processes import ProcessId, wait_until
-from localcloud.stack import environment
+from localcloud.stack import TEMPLATE, deploy, environment
 from localcloud.surroundings import DockerEngine, Listening, Surroundings
 
 STATE = State(
@@ -153,13 +155,39 @@ def test_an_image_survives_json() -> None:
     assert Image.from_dict(image.to_dict()) == image
 
 
-def test_the_default_images_use_the_named_interpreter() -> None:
-    images = default_images(Path(sys.executable))
+def test_the_default_images_use_the_named_interpreter_whatever_it_is_called(tmp_path: Path) -> None:
+    interpreter = tmp_path / "python3.12"
+    interpreter.touch()
+
+    images = default_images(interpreter)
 
     for name, module in ((TRAINER_IMAGE, "mnist_tasks.training"), (PROMOTER_IMAGE, "mnist_tasks.promotion")):
-        assert images[name].entrypoint[:2] == ("python", "-I")
+        assert images[name].entrypoint[:2] == (str(interpreter), "-I")
         assert f"run_module('{module}'" in images[name].entrypoint[-1]
-    assert {image.environment["PATH"].split(":")[0] for image in images.values()} == {str(Path(sys.executable).parent)}
+    assert {image.environment["PATH"].split(":")[0] for image in images.values()} == {str(tmp_path)}
+
+
+def test_an_empty_variable_names_no_interpreter(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOCALCLOUD_PYTHON", "")
+    own = CHECKOUT / ".venv" / "bin" / "python"
+
+    if own.exists():
+        assert default_images()[TRAINER_IMAGE].entrypoint[0] == str(own)
+    else:
+        with pytest.raises(LocalCloudError, match=f"no interpreter {own}"):
+            default_images()
+
+
+def test_an_address_by_which_this_machine_could_not_reach_it_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["up", "--listen", "192.0.2.1"])
+
+    assert "invalid choice: '192.0.2.1' (choose from '127.0.0.1', '0.0.0.0')" in capsys.readouterr().err
+
+
+def test_an_emulator_that_does_not_answer_is_one_clear_error(closed_port: int) -> None:
+    with pytest.raises(LocalCloudError, match=f"cannot be asked to deploy .*mnist.yaml: .*127.0.0.1:{closed_port}"):
+        deploy(client_factory(f"http://127.0.0.1:{closed_port}"), TEMPLATE)
 
 
 def test_an_interpreter_that_does_not_exist_is_refused_with_its_name() -> None:
