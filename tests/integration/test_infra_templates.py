@@ -28,6 +28,13 @@ def test_the_network_gives_what_the_pipelines_stack_takes(account):
     assert outputs["SecurityGroups"].startswith("sg-")
 
 
+def test_containers_cannot_write_to_their_own_image(cloud, aws):
+    ecs = aws("ecs")
+    for name in ("MNIST_TASK_DEFINITION", "MNIST_PROMOTER_TASK_DEFINITION"):
+        known = ecs.describe_task_definition(taskDefinition=cloud.environment[name])["taskDefinition"]
+        assert [one["readonlyRootFilesystem"] for one in known["containerDefinitions"]] == [True]
+
+
 def test_an_accuracy_below_the_floor_raises_an_alarm(account, aws):
     account.stack("test-monitoring", "infra/monitoring.yaml", {"SavedQueries": "false"})
     alarms = aws("cloudwatch").describe_alarms(AlarmNamePrefix="mnist-")["MetricAlarms"]
