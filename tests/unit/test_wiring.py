@@ -116,7 +116,7 @@ def encryption(connection):
 
 print(json.dumps([encryption(connection) for connection in json.load(sys.stdin)]))
 """
-    uri, extras = "smtp://user:secret@mail:587", {"conn_type": "smtp", "host": "mail"}
+    uri, extras = "smtp://mail:587", {"conn_type": "smtp", "host": "mail"}
     expected = {
         uri: [True, False],
         f"{uri}?disable_ssl=true": [False, True],
