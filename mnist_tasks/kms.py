@@ -41,7 +41,8 @@ def explained(key: str, error: BotoCoreError | ClientError | OSError) -> MnistEr
         )
     return TemporaryError(
         f"KMS did not answer about {key}: {error}",
-        mend="check that the endpoint is right (AWS_ENDPOINT_URL, aws_default) and up (on a laptop: make up)",
+        mend="check that the endpoint is right (AWS_ENDPOINT_URL, aws_default) and up (on a laptop: make up; in an "
+        "enclave: the parent's vsock proxy)",
     )
 
 
