@@ -8,7 +8,7 @@ answer. The step is tried again as the DAG's own retry policy would, and what it
 ```
 faults.py  answers.py    one call of a process is struck
 pipeline.py  tries.py    a step as Airflow runs it, in processes that can be killed
-container.py             the training container with a wire in between
+container.py  warm.py    both containers with a wire in between, and a quick start for the promoter's
 scenes.py                the steps, and the state before each
 world.py  traces.py      what is in the account, and whether it is the same
 points.py  sweep.py      every call of every step, struck

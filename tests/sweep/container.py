@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -33,7 +34,7 @@ def journals(folder: Path) -> list[Journal]:
     return [Journal(path) for path in sorted(folder.glob("calls-*.jsonl"), key=lambda path: path.stat().st_ctime_ns)]
 
 
-def main() -> int:
+def main(words: Sequence[str]) -> int:
     """Take the fault, if there is one, and do what the image is for."""
     folder = Path(os.environ["SWEEP_FOLDER"])
     taken = folder / f"taken-{os.getpid()}.json"
@@ -43,14 +44,14 @@ def main() -> int:
         fault = Fault.from_json(taken.read_text())
     Wire(Journal(folder / f"calls-{os.getpid()}.jsonl"), fault).install()
     now = datetime.fromisoformat((folder / NOW).read_text())
-    return _promote(now) if sys.argv[1] == "promotion" else _train()
+    return _promote(now, words[1:]) if words[0] == "promotion" else _train()
 
 
-def _promote(now: datetime) -> int:
+def _promote(now: datetime, arguments: Sequence[str]) -> int:
     from mnist_tasks.promotion import __main__ as promotion
 
     promotion.datetime = stopped_clock(now)  # type: ignore[attr-defined]
-    return promotion.main(sys.argv[2:], os.environ)
+    return promotion.main(arguments, os.environ)
 
 
 def _train() -> int:
@@ -63,4 +64,4 @@ def _train() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -6,6 +6,8 @@ import json
 import os
 import re
 import shutil
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,6 +20,7 @@ from typing import Any
 import localcloud
 from localcloud.images import PROMOTER_IMAGE, TRAINER_IMAGE, Image
 from mnist_tasks.layout import run_slug
+from tests.container import ROOT
 from tests.sweep import container, pipeline, scenes, tries
 from tests.sweep.faults import Call
 from tests.sweep.pipeline import Ending, Run
@@ -175,13 +178,15 @@ def all_points(stage: Stage, names: set[str]) -> list[Point]:
 def stages(folder: Path, kept: Path, dataset: Path, count: int) -> Iterator[list[Stage]]:
     """Accounts of the sweep's own, up for as long as this lasts; this process works with the first one."""
     homes = [folder / f"account-{number}" for number in range(count)]
-    try:
-        made = [Stage(Account(_up(home)), home, kept) for home in homes]
-        enter(made[0], dataset)
-        yield made
-    finally:
-        for home in homes:
-            localcloud.down(home / "cloud")
+    socket = folder / "warm"
+    with subprocess.Popen([sys.executable, "-m", "tests.sweep.warm", str(socket)], cwd=ROOT, stdin=subprocess.PIPE):
+        try:
+            made = [Stage(Account(_up(home, socket)), home, kept) for home in homes]
+            enter(made[0], dataset)
+            yield made
+        finally:
+            for home in homes:
+                localcloud.down(home / "cloud")
 
 
 def enter(stage: Stage, dataset: Path) -> None:
@@ -189,11 +194,14 @@ def enter(stage: Stage, dataset: Path) -> None:
     pipeline.enter(pipeline.environment(stage.account.cloud, stage.folder / "airflow", dataset))
 
 
-def _up(home: Path) -> localcloud.Cloud:
+def _up(home: Path, warm: Path) -> localcloud.Cloud:
     images = localcloud.default_images()
     environment = {**images[TRAINER_IMAGE].environment, "SWEEP_FOLDER": str(home / "containers")}
-    for name, what in ((TRAINER_IMAGE, "training"), (PROMOTER_IMAGE, "promotion")):
-        images[name] = Image(entrypoint=("python", "-m", "tests.sweep.container", what), environment=environment)
+    entrypoints = {
+        TRAINER_IMAGE: ("python", "-m", "tests.sweep.container", "training"),
+        PROMOTER_IMAGE: ("python", "-I", "-S", str(ROOT / "tests" / "sweep" / "warm.py"), str(warm), "promotion"),
+    }
+    images |= {name: Image(entrypoint=words, environment=environment) for name, words in entrypoints.items()}
     return localcloud.up(home / "cloud", images)
 
 
