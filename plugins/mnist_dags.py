@@ -9,6 +9,7 @@ Not loaded as a plugin (`.airflowignore`): only what parses or runs a DAG needs 
 
 from __future__ import annotations
 
+import gc
 import os
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -39,6 +40,10 @@ from mnist_approval import AskOperator, answer_of
 from mnist_ecs import EcsWorkOperator
 from mnist_tasks.classifier import Classifier
 from mnist_tasks.config import RollbackConfig, RunConfig
+
+# Python looks for garbage after every 700 new objects, which suits processes that stay. What parses a DAG or runs a
+# step loads modules by the thousand and ends: looking less often takes a tenth of its CPU time away, for 13 MB.
+gc.set_threshold(50_000, 20, 50)
 
 
 def training_dag(definition: Classifier, *, doc: str) -> DAG:
