@@ -53,10 +53,10 @@ bench: .environment ## how fast it is, and against what (15 minutes); ARGS=--qui
 seeds: .environment ## its accuracy over 20 seeds against Keras fit (20 minutes); stopped, it goes on where it was
 	@$(RUN) -m benchmarks.seeds $(ARGS)
 
-sweep: .environment-dev ## strike every call of every step and compare what is left (25 minutes); ARGS="--step promote --fault killed" sweeps a part, --resume goes on
+sweep: .environment-dev ## strike every call of every step and compare what is left (an hour on an idle machine); ARGS="--step promote --fault killed" sweeps a part, --resume goes on
 	@$(RUN) -m tests.sweep $(ARGS)
 
-soak: .environment-dev ## a year of nights: does anything grow? (an hour); stopped, it goes on where it was
+soak: .environment-dev ## a year of nights: does anything grow? (an hour on an idle machine); stopped, it goes on where it was
 	@$(RUN) -m tests.soak $(ARGS)
 
 permissions: .environment ## do the roles' permissions fit exactly? Records a run of everything and holds it against the template (several minutes)
