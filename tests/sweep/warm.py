@@ -18,7 +18,6 @@ import socket
 import sys
 from contextlib import suppress
 from functools import partial
-from pathlib import Path
 
 _NUMBER = 4  # bytes
 
@@ -156,6 +155,5 @@ def _read(peer: socket.socket, length: int) -> bytes:
 if __name__ == "__main__":
     if __package__:
         serve(sys.argv[1])
-        Path(sys.argv[1]).unlink()
     else:
         sys.exit(ask(sys.argv[1], sys.argv[2:]))
