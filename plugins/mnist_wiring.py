@@ -9,8 +9,10 @@ from __future__ import annotations
 import gc
 import hashlib
 import json
+import math
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -18,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import Asset, AssetAlias, BaseHook, ExceptionRetryPolicy, Param, RetryAction, RetryRule
 
 from mnist_tasks.config import Frozen, PromotionJob, Settings, TrainingJob
+from mnist_tasks.errors import ConfigurationError
 from mnist_tasks.layout import Layout, run_slug
 
 if TYPE_CHECKING:
@@ -141,6 +144,9 @@ def mail_server() -> MailServer:
 
     Extras are those of Airflow's SMTP provider: `disable_ssl` and `disable_tls` (STARTTLS), both false by default, and
     `timeout` in seconds. In a URI, true, yes, on and 1 are true.
+
+    Raises:
+        ConfigurationError: a `timeout` that is no number of seconds.
     """
     from mnist_tasks.notify import MailServer
 
@@ -154,7 +160,17 @@ def mail_server() -> MailServer:
         password=connection.password or None,
         ssl=ssl,
         starttls=not ssl and not _is_set(extra, "disable_tls"),
-        timeout=float(extra.get("timeout", 30)),
+        timeout=_seconds(extra.get("timeout", 30)),
+    )
+
+
+def _seconds(value: object) -> float:
+    with suppress(ValueError):
+        if 0 < (seconds := float(str(value))) < math.inf:
+            return seconds
+    raise ConfigurationError(
+        f"the extra timeout of the connection smtp_default is {value!r}, and has to be a number of seconds above 0",
+        mend="write it as a number, as in 30, or remove it (30 is what applies then)",
     )
 
 

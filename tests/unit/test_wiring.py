@@ -133,6 +133,30 @@ print(json.dumps([encryption(connection) for connection in json.load(sys.stdin)]
     assert in_wiring(tmp_path, code, list(expected)) == list(expected.values())
 
 
+def test_a_time_limit_for_the_mail_server_that_is_no_number_of_seconds_is_refused(tmp_path: Path) -> None:
+    code = """
+import json, os, sys
+from mnist_tasks.errors import ConfigurationError
+from mnist_wiring import mail_server
+
+def timeout(value):
+    os.environ["AIRFLOW_CONN_SMTP_DEFAULT"] = json.dumps({"conn_type": "smtp", "extra": {"timeout": value}})
+    try:
+        return mail_server().timeout
+    except ConfigurationError as error:
+        return str(error)
+
+print(json.dumps([timeout(value) for value in json.load(sys.stdin)]))
+"""
+    wrong = ["10 s", "", "nan", "inf", 0, -1, None, True, [10]]
+
+    whole, fraction, *refused = in_wiring(tmp_path, code, [12, "2.5", *wrong])
+
+    assert [whole, fraction] == [12.0, 2.5]
+    for value, error in zip(wrong, refused, strict=True):
+        assert f"smtp_default is {value!r}, and has to be a number of seconds above 0" in error
+
+
 def test_the_sweep_knows_the_runs_of_every_classifier(tmp_path: Path) -> None:
     """A task that nobody waits for any more is stopped whatever it trained."""
     code = """
