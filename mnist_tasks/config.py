@@ -118,11 +118,14 @@ def _printable(text: str) -> str:
 class Settings(Frozen):
     """What differs between a laptop, docker-compose and AWS. Read from `MNIST_<FIELD>` variables.
 
-    The outputs of `infra/mnist.yaml` are exactly these variables. Lists are separated by commas.
+    The outputs of `infra/mnist.yaml` that Airflow needs are such variables. Lists are separated by commas.
     """
 
     bucket: BucketName = Field("contract-management-bucket-bkvww1ps", description="S3 bucket of everything")
-    checkpoints_prefix: S3KeyPart = Field("checkpoints", description="key prefix of the checkpoints")
+    checkpoints_prefix: S3KeyPart = Field(
+        "checkpoints",
+        description="key prefix of the checkpoints; `infra/mnist.yaml` grants, guards and expires `checkpoints` only",
+    )
     checkpoint_key: KeyArn = Field("", description="ARN of the KMS key of candidates' weights and resume states")
     final_key: KeyArn = Field("", description="ARN of the KMS key of finals' weights")
     cluster: str = Field("mnist", min_length=1, description="ECS cluster")

@@ -66,7 +66,7 @@ MNIST = Classifier(
         loss="about 0.45 to 0.07",
         converged="from about epoch 5 on",
         accuracy="97.75%",
-        memory="188.16 MB",
+        memory="about 188 MB",
     ),
     schedule="0 2 * * *",
     recipients=("ml-team@example.com",),

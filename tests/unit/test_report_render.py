@@ -134,7 +134,7 @@ def test_the_specifications_figures_stand_beside_the_measured_ones() -> None:
         "about 0.45 to 0.07 0.40 to 0.04",
         "from about epoch 5 on from epoch 8 on",
         "97.75% 98.00% of the test images",
-        "188.16 MB 47.04 MB as bytes; as floats 188.16 MB",
+        "about 188 MB 47.04 MB as bytes; as floats 188.16 MB",
     ):
         assert expected in text, expected
 
