@@ -8,11 +8,15 @@ those of a rollback, because runs are known by their plans, and it has none: it 
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from airflow.sdk import DAG, CronTriggerTimetable, task
-from mnist_wiring import DEFAULT_ARGS, SETTINGS, run_is_over
+from airflow.providers.standard.operators.empty import EmptyOperator
+from airflow.sdk import DAG, CronTriggerTimetable, TriggerRule, task
+
+from mnist_tasks.definitions.mnist import MNIST
+from mnist_wiring import DEFAULT_ARGS, SETTINGS, run_is_over, send_failure
 
 # The longest MNIST_TIME_LIMIT_SECONDS of the template, and time for an image to arrive and a container to end.
 LONGEST = timedelta(hours=2)
@@ -45,4 +49,10 @@ with DAG(
             longest=LONGEST,
         )
 
-    stop_leftovers()
+    @task(trigger_rule=TriggerRule.ONE_FAILED)
+    def email_failure(*, dag_run: Any = None, ti: Any = None) -> str:
+        """Mail that the net has a hole, and why: to MNIST's recipients, whoever's tasks they are."""
+        return send_failure(MNIST.deployed(os.environ), ti, dag_run)
+
+    # With the mail as the only leaf, its success would turn a failed run green.
+    stop_leftovers() >> [EmptyOperator(task_id="swept"), email_failure()]

@@ -13,7 +13,6 @@ Made from the definition in `mnist_tasks/definitions/mnist.py` by `plugins/mnist
 from __future__ import annotations
 
 from mnist_dags import training_dag
-
 from mnist_tasks.definitions.mnist import MNIST
 
 dag = training_dag(MNIST, doc=__doc__)

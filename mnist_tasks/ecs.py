@@ -42,6 +42,18 @@ _STOPPED_BY = {
 # Codes of ECS and of AWS in general. https://docs.aws.amazon.com/AmazonECS/latest/APIReference/CommonErrors.html
 _PASSING = {"ServerException", "ThrottlingException", "Throttling", "TooManyRequestsException", "RequestLimitExceeded"}
 
+# https://docs.aws.amazon.com/AmazonECS/latest/developerguide/stopped-task-errors.html: CannotPullContainerError stands
+# before these and before registries that were too slow, or asked too often, which pass.
+_NO_IMAGE = (
+    "no such image",
+    "not found",
+    "does not exist",
+    "manifest unknown",
+    "access denied",
+    "accessdenied",
+    "not authorized",
+)
+
 
 @dataclass(frozen=True)
 class Work:
@@ -154,8 +166,7 @@ def _last_error(log: Sequence[str]) -> tuple[str, str]:
 
 
 def _failed_to_start(reason: str) -> MnistError:
-    # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/stopped-task-errors.html
-    if "CannotPull" in reason or "No such image" in reason or "not found" in reason.lower():
+    if any(words in reason.lower() for words in _NO_IMAGE):
         return ConfigurationError(
             f"the container's image could not be had: {reason}",
             mend="push that image, or register a task definition that names one which exists",

@@ -27,7 +27,7 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 from mnist_tasks.classifier import Classifier
@@ -37,6 +37,8 @@ _CANDIDATE = re.compile(r"([a-z][a-z0-9_]{0,30})_model_[0-9]{8}_[0-9]{6}")
 _FINAL_SUFFIX = "_final"
 # The specification fixes its keys: they have no folder of the classifier.
 _FIRST = "mnist"
+# Everything below runs/ expires then (`infra/mnist.yaml`); decisions and finals stay.
+RUNS_KEPT = timedelta(days=90)
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 # The objects of a run that there is one of.
 RunObject = Literal[

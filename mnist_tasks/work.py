@@ -38,7 +38,9 @@ def promotion(chain: Chain, job: PromotionJob) -> Work:
     """Done when the run's decision is in the chain, and what follows from it is there. A rejection is an outcome."""
 
     def result() -> dict[str, Any] | None:
-        decision = release.find_settled(chain, job.run)
-        return decisions.passed(decision).summary() if decision else None
+        settled = release.find_settled(chain, job.run)
+        if settled is None:
+            return None
+        return {**decisions.passed(settled.decision).summary(), "in_service": settled.in_service}
 
     return Work(job, chain.layout, "its decision is not recorded", result, progress=lambda: None, clean_up=lambda: None)

@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.standard.operators.hitl import HITLOperator
 from airflow.sdk.exceptions import AirflowSkipException
-from mnist_wiring import SETTINGS, chain_of_decisions, layout_of, send_once, slug_of, storage
 
 from mnist_tasks.config import RunConfig
 from mnist_tasks.errors import ConfigurationError
+from mnist_wiring import SETTINGS, chain_of_decisions, layout_of, send_once, slug_of, storage
 
 if TYPE_CHECKING:
     from mnist_tasks.classifier import Classifier

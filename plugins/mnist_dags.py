@@ -16,12 +16,18 @@ from functools import partial
 from typing import Any
 
 from airflow.sdk import DAG, CronTriggerTimetable, TriggerRule, chain, task
+
+from mnist_approval import AskOperator, answer_of
+from mnist_ecs import EcsWorkOperator
+from mnist_tasks.classifier import Classifier
+from mnist_tasks.config import RollbackConfig, RunConfig
 from mnist_wiring import (
     DEFAULT_ARGS,
     ON_PROMOTER,
     SETTINGS,
     announce,
     chain_of_decisions,
+    check_is_remembered,
     data_set_asset,
     earlier_failure,
     form,
@@ -35,11 +41,6 @@ from mnist_wiring import (
     storage,
     training,
 )
-
-from mnist_approval import AskOperator, answer_of
-from mnist_ecs import EcsWorkOperator
-from mnist_tasks.classifier import Classifier
-from mnist_tasks.config import RollbackConfig, RunConfig
 
 # Python looks for garbage after every 700 new objects, which suits processes that stay. What parses a DAG or runs a
 # step loads modules by the thousand and ends: looking less often takes a tenth of its CPU time away, for 13 MB.
@@ -91,6 +92,7 @@ def training_dag(definition: Classifier, *, doc: str) -> DAG:
             """Claim the candidates' names and seeds before anything is started."""
             from mnist_tasks.plan import make_plan
 
+            check_is_remembered(dag_run)
             made = make_plan(
                 storage(),
                 layout,
@@ -178,6 +180,7 @@ def rollback_dag(definition: Classifier, *, doc: str) -> DAG:
 
     def wish(context: Any) -> Any:
         """What the person asked for, checked, as the promoter's work."""
+        check_is_remembered(context["dag_run"])
         wished = RollbackConfig.from_params(context["params"], context["dag_run"].conf)
         return promotion(classifier, context["dag_run"], action="rollback", to=wished.to, reason=wished.reason)
 

@@ -36,10 +36,10 @@ from airflow.providers.amazon.aws.operators.ecs import EcsRunTaskOperator
 from airflow.providers.amazon.aws.utils.task_log_fetcher import AwsTaskLogFetcher
 from airflow.sdk import ResumableJobMixin
 from botocore.exceptions import BotoCoreError, ClientError
-from mnist_wiring import storage
 
 from mnist_tasks import attempts, ecs, events
 from mnist_tasks.errors import TemporaryError
+from mnist_wiring import storage
 
 # Keys of the task state, which Airflow's UI shows. Renamed, they would make a deployment forget tasks that run.
 SUBMISSION, REFUSED, PROGRESS = "submission", "refused", "progress"
@@ -86,6 +86,8 @@ class EcsWorkOperator(ResumableJobMixin, EcsRunTaskOperator):
         self.job = job
         self._told = ""
         self._attempt: attempts.Attempt | None = None
+        self._is_over = False  # the task `arn` has been seen stopped
+        self._is_called_off = False
 
     def execute(self, context: Any) -> Mapping[str, Any]:
         """Return once the work is done.
@@ -97,14 +99,17 @@ class EcsWorkOperator(ResumableJobMixin, EcsRunTaskOperator):
         self.work = self.make_work(context)
         request = ecs.request(self.work.job, self.container_name or "")
         self.overrides, self.tags = request["overrides"], request["tags"]
-        result = self.work.result()
-        if result is not None:
-            self.log.info("%s is done already", self.work.job.name)
-        else:
-            self.execute_resumable(context)
-            # Not what that returns: nothing, where it has waited for the task of an earlier try.
-            result = self.work.result() or {}
-        self.work.clean_up()
+        earlier = context["task_state_store"].get(self.external_id_key)
+        self.arn = earlier["arn"] if earlier else None
+        with self._stopping_what_is_left():
+            result = self.work.result()
+            if result is not None:
+                self.log.info("%s is done already", self.work.job.name)
+            else:
+                self.execute_resumable(context)
+                # Not what that returns: nothing, where it has waited for the task of an earlier try.
+                result = self.work.result() or {}
+            self.work.clean_up()
         return dict(result)
 
     # What ResumableJobMixin asks for. An "external id" is {"generation": ..., "arn": ...}.
@@ -127,8 +132,7 @@ class EcsWorkOperator(ResumableJobMixin, EcsRunTaskOperator):
     def get_job_status(self, external_id: Any, context: Any) -> str:  # noqa: ARG002
         """How far the task of an earlier try is."""
         self.arn, self._generation = external_id["arn"], external_id["generation"]
-        with self._stopping_what_is_left():
-            task = self._wait(attach=True)
+        task = self._wait(attach=True)
         if task is not None and task["lastStatus"] != _STOPPED:
             return str(task["lastStatus"])
         return _STOPPED if self.work.result() is None else _DONE
@@ -144,7 +148,7 @@ class EcsWorkOperator(ResumableJobMixin, EcsRunTaskOperator):
     def poll_until_complete(self, external_id: Any, context: Any) -> None:
         """Wait for the task's end, telling how far it is."""
         self.arn, self._generation = external_id["arn"], external_id["generation"]
-        with self._stopping_what_is_left(), self._live_log():
+        with self._live_log():
             task = self._wait(context["task_state_store"])
         if self.work.result() is not None:
             return
@@ -160,6 +164,7 @@ class EcsWorkOperator(ResumableJobMixin, EcsRunTaskOperator):
 
     def on_kill(self) -> None:
         """Stop the task: the run was marked failed, cleared or timed out, or the worker shuts down."""
+        self._is_called_off = True
         self._stop("Airflow has ended this step")
 
     def _submission(self, state: Any, *, is_last_try: bool) -> ecs.Submission:
@@ -185,6 +190,9 @@ class EcsWorkOperator(ResumableJobMixin, EcsRunTaskOperator):
             self.arn = arn
         finally:
             self.client.meta.events.unregister("provide-client-params.ecs.RunTask", unique_id="client-token")
+        self._is_over = False
+        if self._is_called_off:  # while the request was on its way, so that there was nothing to stop yet
+            raise TemporaryError("Airflow has ended this step", mend="clear it to go on")
         return str(self.arn)
 
     def _wait(self, state: Any = None, *, attach: bool = False) -> dict[str, Any] | None:
@@ -201,10 +209,12 @@ class EcsWorkOperator(ResumableJobMixin, EcsRunTaskOperator):
                 if task is not None and (
                     task["lastStatus"] == _STOPPED or (attach and task["desiredStatus"] != _STOPPED)
                 ):
+                    self._is_over = task["lastStatus"] == _STOPPED
                     return task
                 missing = missing + 1 if task is None else 0
             self._tell(state)
             time.sleep(self.waiter_delay)
+        self._is_over = True
         return None
 
     def _describe(self) -> dict[str, Any] | None:
@@ -247,7 +257,7 @@ class EcsWorkOperator(ResumableJobMixin, EcsRunTaskOperator):
             raise
 
     def _stop(self, reason: str) -> None:
-        if not self.arn:
+        if not self.arn or self._is_over:
             return
         try:
             self.client.stop_task(cluster=self.cluster, task=self.arn, reason=reason)

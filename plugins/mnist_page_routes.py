@@ -20,7 +20,6 @@ from airflow.models.taskinstance import TaskInstance
 from airflow.utils.session import create_session
 from fastapi import Depends, FastAPI, Query, Request
 from fastapi.responses import HTMLResponse, Response, StreamingResponse
-from mnist_wiring import SETTINGS, layout_of
 from sqlalchemy import select
 from starlette.exceptions import HTTPException
 
@@ -33,6 +32,7 @@ from mnist_tasks.page.data import AirflowRun, Place
 from mnist_tasks.promotion.chain import Chain
 from mnist_tasks.signing import TrustedKeys
 from mnist_tasks.storage import Storage
+from mnist_wiring import SETTINGS, layout_of
 
 FIRST = named("mnist")
 # Rollbacks are rare: these reach back further than the decisions that the page shows.

@@ -21,7 +21,7 @@ from airflow.sdk import Asset, AssetAlias, BaseHook, ExceptionRetryPolicy, Param
 
 from mnist_tasks.config import Frozen, PromotionJob, Settings, TrainingJob
 from mnist_tasks.errors import ConfigurationError
-from mnist_tasks.layout import Layout, run_slug
+from mnist_tasks.layout import RUNS_KEPT, Layout, run_slug
 
 if TYPE_CHECKING:
     from email.message import EmailMessage
@@ -134,8 +134,11 @@ ON_PROMOTER: dict[str, Any] = {
 
 
 def announce(classifier: Classifier, context: Any, decision: Any) -> None:
-    """Tell whoever waits for a new champion, if this decision made one."""
-    if decision["outcome"] in {"released", "rolled_back"}:
+    """Tell whoever waits for a new champion, if this decision made one that is still in service.
+
+    A step that is run again tells it again: nobody knows whether Airflow had heard of it.
+    """
+    if decision["in_service"]:
         context["outlet_events"][released(classifier)].add(champion_asset(classifier), extra=decision)
 
 
@@ -241,6 +244,21 @@ def failure_id(failed: list[dict[str, Any]]) -> str:
 def slug_of(dag_run: Any) -> str:
     """The part of every S3 key that belongs to this run."""
     return run_slug(dag_run.dag_id, dag_run.run_id)
+
+
+def check_is_remembered(dag_run: Any) -> None:
+    """A cleared run does nothing twice, as its records in S3 tell what it has done. They expire.
+
+    Raises:
+        ConfigurationError: the run is cleared, and older than its records may be.
+    """
+    age = datetime.now(UTC) - dag_run.run_after
+    if dag_run.clear_number and age >= RUNS_KEPT:
+        raise ConfigurationError(
+            f"the run {dag_run.run_id} is {age.days} days old; its records are kept for {RUNS_KEPT.days}, and without "
+            "them it could do a second time what it has done",
+            mend="trigger a new run instead",
+        )
 
 
 def run_is_over(ti: Any, slug: str) -> bool:

@@ -136,10 +136,9 @@ def _make(kind: Operator, request: Mapping[str, Any]) -> Any:
         from airflow.providers.amazon.aws.operators.ecs import EcsRunTaskOperator
 
         return EcsRunTaskOperator(launch_type="FARGATE", reattach=True, **common)
-    from mnist_wiring import training
-
     from mnist_ecs import EcsWorkOperator
     from mnist_tasks.definitions.mnist import MNIST
+    from mnist_wiring import training
 
     return EcsWorkOperator(capacity="FARGATE_SPOT", work=partial(training, MNIST), **common)
 
@@ -179,10 +178,39 @@ class Unknown:
 
 
 @dataclass(frozen=True)
-class DieAfter:
-    """The process is killed when an operation has taken effect, before its answer arrives."""
+class RefuseCheckpoints:
+    """S3 refuses to show any checkpoint."""
+
+    def __call__(self) -> None:
+        def refuse(request: Any, send: Callable[[Any], Any]) -> Any:
+            return _response(request, 403) if "/checkpoints/" in request.url else send(request)
+
+        _intercept(refuse)
+
+
+@dataclass(frozen=True)
+class Forget:
+    """Airflow cannot be told what belongs under this key of the task state."""
+
+    key: str
+
+    def __call__(self) -> None:
+        keep = FileState.set
+
+        def refuse(state: FileState, key: str, value: Any) -> None:
+            if key == self.key:
+                raise ConnectionError("the test wants it")
+            keep(state, key, value)
+
+        FileState.set = refuse  # type: ignore[method-assign]
+
+
+@dataclass(frozen=True)
+class KillAfter:
+    """The process gets a signal when an operation has taken effect, before its answer arrives."""
 
     operation: str
+    by: signal.Signals = signal.SIGKILL
 
     def __call__(self) -> None:
         import os
@@ -190,7 +218,7 @@ class DieAfter:
         def die(request: Any, send: Callable[[Any], Any]) -> Any:
             response = send(request)
             if _is(request, self.operation):
-                os.kill(os.getpid(), signal.SIGKILL)
+                os.kill(os.getpid(), self.by)
             return response
 
         _intercept(die)
@@ -220,18 +248,22 @@ def _is(request: Any, operation: str) -> bool:
 
 
 def _answer(operation: str, answer: Mapping[str, Any], *, status: int, times: int) -> None:
-    from botocore.awsrequest import AWSResponse
-
     left = iter(range(times))
 
     def handle(request: Any, send: Callable[[Any], Any]) -> Any:
         if not _is(request, operation) or next(left, None) is None:
             return send(request)
-        response = AWSResponse(request.url, status, {}, None)
-        response._content = json.dumps(answer).encode()  # type: ignore[attr-defined]
-        return response
+        return _response(request, status, json.dumps(answer).encode())
 
     _intercept(handle)
+
+
+def _response(request: Any, status: int, body: bytes = b"") -> Any:
+    from botocore.awsrequest import AWSResponse
+
+    response = AWSResponse(request.url, status, {}, None)
+    response._content = body  # type: ignore[attr-defined]
+    return response
 
 
 def _intercept(handle: Callable[[Any, Callable[[Any], Any]], Any]) -> None:

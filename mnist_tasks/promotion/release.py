@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 
 from mnist_tasks import checkpoints
@@ -21,6 +22,14 @@ from mnist_tasks.storage import Storage, parse, to_json
 _TRIES = 20
 
 
+@dataclass(frozen=True)
+class Settled:
+    """A decision all of which has been done. `in_service`: it moved the champion, and none has moved it since."""
+
+    decision: Decision
+    in_service: bool
+
+
 def read_champion(storage: Storage, layout: Layout) -> Champion | None:
     """What the pointer for consumers says; None before the first release.
 
@@ -33,7 +42,7 @@ def read_champion(storage: Storage, layout: Layout) -> Champion | None:
     return parse(Champion, storage, stored) if stored else None
 
 
-def find_settled(chain: Chain, slug: str) -> Decision | None:
+def find_settled(chain: Chain, slug: str) -> Settled | None:
     """The decision of a run once all that follows from it is done; None before that.
 
     That is: its copy lies beside its final, and `champion.json` shows it, or a later one.
@@ -47,9 +56,11 @@ def find_settled(chain: Chain, slug: str) -> Decision | None:
     if is_promotion(decision) and not chain.storage.exists(chain.layout.final_decision(decision.final or "")):
         return None
     if decision.champion is None:
-        return decision
+        return Settled(decision, in_service=False)
     shown = read_champion(chain.storage, chain.layout)
-    return decision if shown and shown.decision >= decision.champion.decision else None
+    if shown is None or shown.decision < decision.champion.decision:
+        return None
+    return Settled(decision, in_service=shown.decision == decision.sequence)
 
 
 def update_champion(chain: Chain) -> None:

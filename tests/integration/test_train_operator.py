@@ -6,6 +6,7 @@ version of the provider passes one, the suite says so, and the part of `mnist_ec
 
 from __future__ import annotations
 
+import signal
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -27,7 +28,7 @@ from mnist_tasks.storage import Storage, to_json
 from tests.candidates import history
 from tests.container import commit_anything, job_for
 from tests.ecs_tasks import control
-from tests.tries import DieAfter, Fail, Interrupt, Operator, Try, Unknown
+from tests.tries import Fail, Forget, Interrupt, KillAfter, Operator, RefuseCheckpoints, Try, Unknown
 
 DEADLINE_SECONDS = 30.0
 
@@ -227,12 +228,35 @@ def test_a_retry_that_may_not_look_at_the_task_stops_it(step: Step) -> None:
     assert [task["desiredStatus"] for task in step.tasks()] == ["STOPPED"]
 
 
+def test_a_retry_that_may_not_look_into_the_bucket_stops_the_task(step: Step) -> None:
+    attached(step)
+
+    outcome = step.attempt(number=2, fault=RefuseCheckpoints()).run()
+
+    assert outcome["error"] == "ConfigurationError"
+    assert [task["desiredStatus"] for task in step.tasks()] == ["STOPPED"]
+
+
+def test_a_task_of_which_airflow_cannot_be_told_is_stopped(step: Step) -> None:
+    outcome = step.attempt(fault=Forget("ecs_task")).run()
+
+    assert outcome["error"] == "ConnectionError"
+    assert [task["desiredStatus"] for task in step.tasks()] == ["STOPPED"]
+
+
+def test_a_kill_while_the_request_is_on_its_way_stops_what_comes_of_it(step: Step) -> None:
+    outcome = step.attempt(fault=KillAfter("RunTask", by=signal.SIGTERM)).run()
+
+    assert outcome["error"] == "TemporaryError"
+    assert [task["desiredStatus"] for task in step.tasks()] == ["STOPPED"]
+
+
 @pytest.mark.parametrize("operator", OURS_ALONE)
 def test_a_worker_that_died_before_it_learnt_the_arn_is_followed_by_no_second_task(
     step: Step, operator: Operator
 ) -> None:
     """The container of the first try is gone before the second one looks for it."""
-    killed(step.attempt(operator, fault=DieAfter("RunTask")), step)
+    killed(step.attempt(operator, fault=KillAfter("RunTask")), step)
     step.end(143)
     step.await_stopped()
 

@@ -19,14 +19,18 @@ from tests.sweep.faults import Fault, Journal, Wire
 FAULT, NOW = "fault.json", "now"
 
 
-def leave(folder: Path, fault: Fault | None, now: datetime) -> None:
-    """Empty the folder, and leave `fault` to the first container that comes; for all of them it is `now`."""
+def leave(folder: Path, fault: Fault | None) -> None:
+    """Empty the folder, and leave `fault` to the first container that comes."""
     folder.mkdir(exist_ok=True)
     for path in folder.iterdir():
         path.unlink()
-    (folder / NOW).write_text(now.isoformat())
     if fault:
         (folder / FAULT).write_text(fault.to_json())
+
+
+def set_clock(folder: Path, now: datetime) -> None:
+    """For the containers that come from here on it is `now`."""
+    (folder / NOW).write_text(now.isoformat())
 
 
 def journals(folder: Path) -> list[Journal]:

@@ -111,6 +111,7 @@ class Run:
     run_id: str
     conf: Mapping[str, Any]
     run_after: datetime
+    clear_number: int = 0
 
 
 @dataclass(frozen=True)
@@ -226,7 +227,6 @@ def _params(dag: Any) -> dict[str, Any]:
 
 def _call(task: Any, arguments: tuple[Any, ...], context: dict[str, Any], now: datetime, wire: Wire) -> Any:
     import mnist_wiring
-
     from mnist_approval import AskOperator
 
     mnist_wiring.datetime = stopped_clock(now)  # type: ignore[attr-defined]

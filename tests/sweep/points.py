@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from tests.sweep.faults import Call, Fault
+from tests.sweep.faults import KILLS, Call, Fault
+
+# After these, the step cannot know, or cannot keep, that the server has its mail (docs/reliability.md, "Mail").
+_UNHEARD = {"smtp.data": {"killed-after", "unanswered"}, "smtp.quit": set(KILLS)}
+_UNRECORDED = {"killed-before", "throttled", "failed"}
 
 # A call that is made again and again (polling, progress) is struck at three of them. Not at the last ones: how many
 # there are is a matter of time, and to die after the last is to die before the call that comes then, which is struck.
@@ -26,6 +31,12 @@ class Point:
     @property
     def fault(self) -> Fault:
         return Fault(self.call, self.kind)
+
+    @property
+    def may_repeat_a_mail(self) -> bool:
+        """Whether the next try sends again, under the same Message-ID, what has been taken already."""
+        recording = self.call.operation == "s3.PutObject" and re.search(r"/mail(-approval)?\.json$", self.call.about)
+        return self.kind in (_UNRECORDED if recording else _UNHEARD.get(self.call.operation, ()))
 
     @property
     def name(self) -> str:

@@ -104,7 +104,12 @@ class Stage:
         if not played.struck:
             return Verdict("not_reached", (f"the try ended without {point.call}",))
         struck_containers = 1 if point.process == CONTAINER else 0
-        return compare(self.undisturbed[point.scene].trace, played.trace, struck_containers=struck_containers)
+        return compare(
+            self.undisturbed[point.scene].trace,
+            played.trace,
+            struck_containers=struck_containers,
+            may_repeat_a_mail=point.may_repeat_a_mail,
+        )
 
     def _play(self, scene: Scene, point: Point | None, folder: Path) -> _Played:
         self.runs += 1
@@ -114,12 +119,12 @@ class Stage:
             run = replace(run, run_id=f"{run.run_id} {os.getpid()} {self.runs}")
             endings = endings | self._plan(scene, run)
         slug = run_slug(run.dag_id, run.run_id)
-        container.leave(self.containers, point.fault if point and point.process == CONTAINER else None, scene.moment)
+        container.leave(self.containers, point.fault if point and point.process == CONTAINER else None)
         if scene.on_ecs:
             tries.pretend_refused(folder, generation=_GENERATIONS * self.runs)
         known = {task["taskArn"] for task in self.account.tasks(slug)} if scene.on_ecs else set()
         fault = point.fault if point and point.process == WORKER else None
-        ended = tries.run(scene.step(endings, run), scene.moment, folder, fault)
+        ended = tries.run(scene.step(endings, run), scene.moment, folder, fault, containers=self.containers)
         tasks = self._tasks(scene, slug, known)
         names = Names.of(ended.moments, **({"run_id": run.run_id, "slug": slug} if scene.own_run else {}))
         after = self.account.snapshot()

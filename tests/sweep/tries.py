@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from tests.sweep import container
 from tests.sweep.faults import Call, Fault, Journal, Wire
 from tests.sweep.pipeline import Ending, Step, TaskStateStore, execute
 from tests.tries import FileState
@@ -38,13 +39,20 @@ def pretend_refused(folder: Path, generation: int) -> None:
     FileState(folder / "task-state.json").set("refused", generation)
 
 
-def run(step: Step, now: datetime, folder: Path, fault: Fault | None = None) -> Ended:
-    """Try until Airflow would not try again; `fault` strikes the first try. `folder` is new and this step's own."""
+def run(
+    step: Step, now: datetime, folder: Path, fault: Fault | None = None, *, containers: Path | None = None
+) -> Ended:
+    """Try until Airflow would not try again; `fault` strikes the first try.
+
+    `folder` is new and this step's own; in `containers`, those that a try starts find its time.
+    """
     first = Journal(folder / "calls-1.jsonl")
     moments: list[datetime] = []
     while True:
         moments.append(now + len(moments) * RETRY_DELAY)
         number = len(moments)
+        if containers:
+            container.set_clock(containers, moments[-1])
         ending = _try(step, number, moments[-1], folder, fault if number == 1 else None)
         killed_for_good = ending is None and number > step.task.retries
         if killed_for_good:

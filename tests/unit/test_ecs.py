@@ -131,17 +131,34 @@ def test_a_task_that_was_stopped_from_outside_is_no_success_whatever_its_exit_co
     assert "stopped before it was done" in str(error)
 
 
-def test_an_image_that_does_not_exist_is_named_and_not_tried_again():
-    reason = "CannotPullContainerError: pull access denied for nope:1"
-
+@pytest.mark.parametrize(
+    "reason",
+    [
+        "CannotPullContainerError: pull access denied for nope:1",
+        "CannotPullContainerError: failed to resolve ref nope:1: nope:1: not found",
+        "CannotPullECRContainerError: AccessDeniedException: not authorized to perform ecr:BatchGetImage on nope:1",
+        "CannotPullContainerError: Error response from daemon: manifest unknown: nope:1",
+        "No such image: nope:1",
+    ],
+)
+def test_an_image_that_does_not_exist_is_named_and_not_tried_again(reason):
     error = failure_of(stopped(reason=reason, stop_code="TaskFailedToStart"), "trainer")
 
     assert isinstance(error, ConfigurationError)
     assert "nope:1" in str(error)
 
 
-def test_a_task_that_found_no_capacity_is_tried_again():
-    error = failure_of(stopped(reason="Capacity is unavailable at this time", stop_code="TaskFailedToStart"), "trainer")
+@pytest.mark.parametrize(
+    "reason",
+    [
+        "Capacity is unavailable at this time",
+        "CannotPullContainerError: failed to do request: net/http: request canceled while waiting for connection",
+        "CannotPullContainerError: toomanyrequests: you have reached your pull rate limit",
+        "CannotPullContainerError: dial tcp: i/o timeout",
+    ],
+)
+def test_a_task_that_found_no_capacity_or_no_registry_is_tried_again(reason):
+    error = failure_of(stopped(reason=reason, stop_code="TaskFailedToStart"), "trainer")
 
     assert isinstance(error, TemporaryError)
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from mnist_tasks.notify import Mail, build_message
-from tests.sweep.faults import Call
+from tests.sweep.faults import SMTP_COMMANDS, Call
 from tests.sweep.pipeline import Ending
 from tests.sweep.points import points
 from tests.sweep.traces import Names, Trace, compare, trace
@@ -74,8 +74,11 @@ def test_an_object_a_mail_or_a_task_more_is_doubled() -> None:
 
 def test_a_mail_that_never_came_is_lost_and_the_same_one_twice_is_told_apart() -> None:
     assert compare(left(mail()), left()).word == "lost"
-    assert compare(left(mail()), left(mail(), mail(date=LATER))).word == "repeated_mail_same_message_id"
-    assert compare(left(mail()), left(mail(), mail("other words"))).word == "doubled"
+    again = left(mail(), mail(date=LATER))
+    assert compare(left(mail()), again, may_repeat_a_mail=True).word == "repeated_mail_same_message_id"
+    assert compare(left(mail()), again).word == "doubled"
+    assert compare(left(mail()), left(mail(), mail(), mail()), may_repeat_a_mail=True).word == "doubled"
+    assert compare(left(mail()), left(mail(), mail("other words")), may_repeat_a_mail=True).word == "doubled"
 
 
 def test_a_container_that_was_struck_may_be_replaced_once_or_have_been_done_already() -> None:
@@ -122,6 +125,28 @@ def test_measured_values_are_left_out_of_training_records_and_of_nothing_else() 
     for key in (f"{CANDIDATE}/metrics.json", "runs/a-run/progress/mnist_model_20261124_020000.json"):
         assert compare(at(key, 1), at(key, 2)).word == "same"
     assert compare(at("checkpoints/champion.json", 1), at("checkpoints/champion.json", 2)).word == "lost"
+
+
+def test_a_mail_may_come_again_only_where_nobody_could_hear_or_keep_that_it_was_taken() -> None:
+    calls = [
+        *(Call(f"smtp.{command}", "", 1) for command in SMTP_COMMANDS),
+        *(Call("s3.PutObject", f"runs/*/{name}.json", 1) for name in ("mail", "mail-approval", "report")),
+        Call("s3.HeadObject", "runs/*/mail.json", 1),
+    ]
+
+    found = points("email_report", "worker", calls)
+
+    assert [(str(point.call), point.kind) for point in found if point.may_repeat_a_mail] == [
+        ("smtp.data 1", "killed-after"),
+        ("smtp.data 1", "unanswered"),
+        ("smtp.quit 1", "killed-before"),
+        ("smtp.quit 1", "killed-after"),
+        *(
+            (f"s3.PutObject runs/*/{name}.json 1", kind)
+            for name in ("mail", "mail-approval")
+            for kind in ("killed-before", "throttled", "failed")
+        ),
+    ]
 
 
 def test_calls_that_repeat_themselves_are_struck_at_three_of_them() -> None:

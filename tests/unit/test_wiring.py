@@ -157,6 +157,63 @@ print(json.dumps([timeout(value) for value in json.load(sys.stdin)]))
         assert f"smtp_default is {value!r}, and has to be a number of seconds above 0" in error
 
 
+def test_a_run_that_is_cleared_when_its_records_may_have_expired_is_refused(tmp_path: Path) -> None:
+    """By `plan` and by `rollback`, which would decide a second time; not what only bears an old date."""
+    code = """
+import json
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from mnist_dags import rollback_dag, training_dag
+from mnist_tasks.definitions import named
+from mnist_tasks.errors import ConfigurationError
+from mnist_wiring import check_is_remembered
+
+def run(days, cleared):
+    now = datetime.now(UTC)
+    return SimpleNamespace(run_id="a-run", run_after=now - timedelta(days=days), clear_number=cleared, conf={})
+
+def said(step):
+    try:
+        return step()
+    except ConfigurationError as error:
+        return str(error)
+
+mnist = named("mnist")
+old = run(90, 1)
+plan = training_dag(mnist, doc="").get_task("plan").python_callable
+rollback = rollback_dag(mnist, doc="").get_task("rollback").make_work
+print(json.dumps([
+    said(lambda: plan("0" * 64, params={}, dag_run=old)),
+    said(lambda: rollback({"dag_run": old, "params": {}})),
+    *(said(lambda: check_is_remembered(one)) for one in (run(89, 1), run(90, 0), run(900, None))),
+]))
+"""
+    planned, rolled_back, *others = in_wiring(tmp_path, code)
+
+    assert "the run a-run is 90 days old; its records are kept for 90" in planned
+    assert planned == rolled_back
+    assert others == [None, None, None]
+
+
+def test_a_champion_is_announced_while_the_decision_that_made_it_is_in_service(tmp_path: Path) -> None:
+    code = """
+import json
+from collections import defaultdict
+from types import SimpleNamespace
+from mnist_tasks.definitions import named
+from mnist_wiring import announce
+
+def announced(**decision):
+    events = defaultdict(lambda: SimpleNamespace(add=lambda asset, extra: added.append(extra)))
+    added = []
+    announce(named("mnist"), {"outlet_events": events}, decision)
+    return added
+
+print(json.dumps([announced(decision=7, in_service=True), announced(decision=7, in_service=False)]))
+"""
+    assert in_wiring(tmp_path, code) == [[{"decision": 7, "in_service": True}], []]
+
+
 def test_the_sweep_knows_the_runs_of_every_classifier(tmp_path: Path) -> None:
     """A task that nobody waits for any more is stopped whatever it trained."""
     code = """

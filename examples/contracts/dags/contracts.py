@@ -7,9 +7,8 @@ their own (`checkpoints/contracts/` and so on), and so have its champion and its
 
 from __future__ import annotations
 
-from mnist_dags import rollback_dag, training_dag
-
 from examples.contracts.classifier import CONTRACTS
+from mnist_dags import rollback_dag, training_dag
 
 training = training_dag(CONTRACTS, doc=__doc__)
 rollback = rollback_dag(CONTRACTS, doc=__doc__)

@@ -9,7 +9,7 @@ import pytest
 from mnist_tasks.errors import ConfigurationError, GateFailed
 from mnist_tasks.promotion import answers, decisions
 from mnist_tasks.promotion.answers import Answer
-from mnist_tasks.promotion.release import find_settled
+from mnist_tasks.promotion.release import Settled, find_settled
 from mnist_tasks.report.approval import compose_question
 from tests.faults import contents, finals
 
@@ -37,7 +37,7 @@ def test_without_an_approval_there_is_no_final_and_the_champion_stays(world: Any
     assert (decision.final, decision.evidence.approved_by, decision.comparison) == (None, None, None)
     assert finals(world.storage) == {first.final}
     assert world.champion() == first.final
-    assert find_settled(world.chain, plan.run) == decision
+    assert find_settled(world.chain, plan.run) == Settled(decision, in_service=False)
 
 
 def test_an_answer_that_came_stands_whatever_a_retry_says(world: Any) -> None:

@@ -38,6 +38,20 @@ def test_a_rollback_puts_the_earlier_final_into_service(two: Any) -> None:
     assert two.chain.verify() == 3
 
 
+def test_only_the_decision_that_moved_the_champion_last_is_in_service(two: Any) -> None:
+    """What a run that is cleared long afterwards may still tell others, and what not."""
+
+    def in_service() -> list[bool]:
+        runs = [two.chain.read(number).decision.run for number in range(1, two.chain.verify() + 1)]
+        return [release.find_settled(two.chain, run).in_service for run in runs]
+
+    assert in_service() == [False, True]
+    two.night(3, "close")  # kept
+    assert in_service() == [False, True, False]
+    two.rollback(final(two, 1))
+    assert in_service() == [False, False, False, True]
+
+
 def test_a_rollback_measures_the_final_again(two: Any) -> None:
     first = decision_in(two.storage.get(two.layout.decision(1)).body)
     decision = two.rollback(final(two, 1))
