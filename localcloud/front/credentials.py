@@ -54,7 +54,7 @@ class Credentials:
         self._secret = secret
         self._lock = threading.Lock()
         self._kept: dict[str, dict[str, Any]] = {}
-        self._roles: dict[str, str] = {}
+        self._roles: dict[str, tuple[str, datetime]] = {}
         self._sts: Any = None
 
     def answer(self, head: Head) -> Answer:
@@ -78,11 +78,19 @@ class Credentials:
 
     def role_of(self, access_key_id: str) -> str:
         """The name of the role that these keys were handed out for; empty for other keys."""
-        return self._roles.get(access_key_id, "")
+        role, _ = self._roles.get(access_key_id, ("", None))
+        return role
 
     def _assume(self, role: str, session: str) -> dict[str, Any]:
         self._sts = self._sts or self._client("sts")
         arn = f"arn:aws:iam::{self._account}:role/{role}"
         keys: dict[str, Any] = self._sts.assume_role(RoleArn=arn, RoleSessionName=session)["Credentials"]
-        self._roles[keys["AccessKeyId"]] = role
+        self._forget_expired()
+        self._roles[keys["AccessKeyId"]] = (role, keys["Expiration"])
         return keys
+
+    def _forget_expired(self) -> None:
+        """Each task has keys of its own, and nobody comes back for them."""
+        now = datetime.now(UTC)
+        self._kept = {path: keys for path, keys in self._kept.items() if keys["Expiration"] > now}
+        self._roles = {key: (role, until) for key, (role, until) in self._roles.items() if until > now}

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 import numpy as np
 
+from localcloud.front.records import STOPPED_SECONDS
 from tests.soak.nights import Night
 
 ENDS = 30
@@ -21,7 +22,6 @@ SECONDS, CPU, MEMORY, DESCRIPTORS = 0.25, 0.15, 0.05, 0.0
 GOOD = ("constant", "flat")
 # Below this, a ratio of times would be that of the clock's and the scheduler's grain.
 _GRAIN_SECONDS = 0.05
-_LEDGER_MB = 15
 # A process has filled its pools and caches by then (of fewer nights, in a third of them).
 _WARM = 30
 _FIRST = 2  # Of the first night, the data set is downloaded and there is no champion.
@@ -77,15 +77,27 @@ def _calls(nights: Sequence[Night]) -> Iterator[Trend]:
 
 def _processes(nights: Sequence[Night]) -> Iterator[Trend]:
     for name in ("runner", "supervisor", "emulator"):
-        life = _longest_life(nights, name)
-        held = [(night.number, night.processes[name]) for night in life[min(_WARM, len(life) // 3) :]]
+        held = [(night.number, night.processes[name]) for night in _warm(name, _longest_life(nights, name))]
+        if not held:
+            continue
         # The emulator keeps every object, log line and ECS task in its memory: that is what it is for.
         ours = name != "emulator"
         memory = [(number, holding.rss_mb) for number, holding in held]
         descriptors = [(number, holding.descriptors) for number, holding in held]
-        # The supervisor remembers a task for an hour after its end, as ECS does: hundreds of nights at this pace.
-        yield _trend(f"{name}: memory", "MB", memory, MEMORY, _LEDGER_MB if name == "supervisor" else 0, ours=ours)
+        yield _trend(f"{name}: memory", "MB", memory, MEMORY, ours=ours)
         yield _trend(f"{name}: descriptors", "", descriptors, DESCRIPTORS, 1, ours=ours)
+
+
+def _warm(name: str, life: Sequence[Night]) -> Sequence[Night]:
+    """The nights from which on a process has all that it keeps.
+
+    The supervisor remembers a task for an hour after its end, as ECS does, which is hundreds of nights at this pace.
+    Until then it has to grow, so nothing is said of one that has not lived so long.
+    """
+    if name != "supervisor":
+        return life[min(_WARM, len(life) // 3) :]
+    ages = accumulate(sum(step.seconds for step in night.steps.values()) for night in life)
+    return [night for night, age in zip(life, ages, strict=True) if age > STOPPED_SECONDS]
 
 
 def _longest_life(nights: Sequence[Night], name: str) -> list[Night]:

@@ -59,8 +59,9 @@ def test_a_year_that_is_always_the_same_is_flat_though_the_emulator_keeps_what_i
         (year(seconds=lambda n: 1 + 0.2 * (n % 2)), "plan: time", "flat"),
         (year(seconds=lambda n: 0.01 + 0.0001 * n), "plan: time", "flat"),  # less than the clock's grain
         (year(memory=lambda n: 50 + 0.01 * n), "runner: memory", "grows"),
-        (year(memory=lambda n: 50 + min(0.04 * n, 10)), "supervisor: memory", "flat"),  # an hour's tasks
-        (year(memory=lambda n: 50 + 0.1 * n), "supervisor: memory", "grows"),
+        # After an hour, 180 nights of these, it forgets as many tasks as come.
+        (year(seconds=lambda n: 20, memory=lambda n: 50 + min(0.1 * n, 18)), "supervisor: memory", "flat"),
+        (year(seconds=lambda n: 20, memory=lambda n: 50 + 0.1 * n), "supervisor: memory", "grows"),
         (year(memory=lambda n: 50 + min(n, 20)), "runner: memory", "flat"),  # its pools and caches have filled
         (year(calls=lambda n: 4 if n == 200 else 3), "plan: S3 calls", "varies"),
         (year(calls=lambda n: 3 + n // 300), "plan: S3 calls", "varies"),
@@ -100,12 +101,16 @@ def test_memory_is_judged_by_the_longest_life_of_a_process() -> None:
         replace(
             each,
             processes=each.processes
-            | {"supervisor": Holding(f"{each.number > 100}", 50 if each.number > 100 else 10, 10, 1)},
+            | {"runner": Holding(f"{each.number > 100}", 50 if each.number > 100 else 10, 10, 1)},
         )
         for each in year()
     ]
-    trend = next(trend for trend in trends(nights) if trend.measure == "supervisor: memory")
+    trend = next(trend for trend in trends(nights) if trend.measure == "runner: memory")
     assert (trend.first, trend.last) == (50, 50)
+
+
+def test_nothing_is_said_of_a_supervisor_that_has_not_lived_for_an_hour() -> None:
+    assert "supervisor: memory" not in verdicts(year(seconds=lambda n: 9))
 
 
 def test_one_wild_night_does_not_tilt_a_slope() -> None:
