@@ -161,11 +161,11 @@ class Steps:
         name: str = "",
     ) -> Ending:
         """The step until Airflow would not try again, with what it and its container took."""
-        container.leave(self._place.containers, None, self._moment)
+        container.leave(self._place.containers, None)
         step = Step(self._run, task_id, arguments, mapped, ended)
         with tempfile.TemporaryDirectory(dir=self._place.folder) as folder:
             started, before = time.monotonic(), _children_cpu()
-            result = tries.run(step, self._moment, Path(folder))
+            result = tries.run(step, self._moment, Path(folder), containers=self._place.containers)
             seconds, cpu = time.monotonic() - started, _children_cpu() - before
         calls = [*result.calls, *(call for j in container.journals(self._place.containers) for call in j.calls())]
         assert result.tries == 1, (task_id, result)
