@@ -104,6 +104,10 @@ class Chain:
         """
         return self._hint_and_newest()[1]
 
+    def points_as_far_as(self, sequence: int) -> bool:
+        """Whether the hint tells of this record, or of a later one."""
+        return self._read_hint().sequence >= sequence
+
     def _hint_and_newest(self) -> tuple[Head, Link | None]:
         hint = self._read_hint()
         last = self.read_link(hint)

@@ -45,7 +45,8 @@ def read_champion(storage: Storage, layout: Layout) -> Champion | None:
 def find_settled(chain: Chain, slug: str) -> Settled | None:
     """The decision of a run once all that follows from it is done; None before that.
 
-    That is: its copy lies beside its final, and `champion.json` shows it, or a later one.
+    That is: its copy lies beside its final, and `champion.json` shows it, or a later one. After one that has no final,
+    what is left to do is the pointer to the newest record.
 
     Raises:
         IntegrityError: the pointer or the chain of decisions is damaged.
@@ -54,6 +55,8 @@ def find_settled(chain: Chain, slug: str) -> Settled | None:
     if decision is None:
         return None
     if is_promotion(decision) and not chain.storage.exists(chain.layout.final_decision(decision.final or "")):
+        return None
+    if decision.final is None and not chain.points_as_far_as(decision.sequence):
         return None
     if decision.champion is None:
         return Settled(decision, in_service=False)
