@@ -116,7 +116,8 @@ class Stage:
         self.account.restore(self.snapshots[scene.after])
         run, endings = scene.run, self.endings
         if scene.own_run:
-            run = replace(run, run_id=f"{run.run_id} {os.getpid()} {self.runs}")
+            # Always as long: what is encrypted for a run carries its name, and its size is in the manifest.
+            run = replace(run, run_id=f"{run.run_id} {os.getpid():08} {self.runs:05}")
             endings = endings | self._plan(scene, run)
         slug = run_slug(run.dag_id, run.run_id)
         container.leave(self.containers, point.fault if point and point.process == CONTAINER else None)
