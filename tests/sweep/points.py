@@ -28,6 +28,13 @@ class Point:
     call: Call
     kind: str
 
+    @classmethod
+    def named(cls, name: str) -> Point:
+        """The inverse of `name`."""
+        scene, process, call, kind = name.split(" | ")
+        operation, *about, ordinal = call.split()
+        return cls(scene, process, Call(operation, " ".join(about), int(ordinal)), kind)
+
     @property
     def fault(self) -> Fault:
         return Fault(self.call, self.kind)

@@ -14,7 +14,7 @@ import pytest
 from mnist_tasks.notify import Mail, build_message
 from tests.sweep.faults import SMTP_COMMANDS, Call
 from tests.sweep.pipeline import Ending
-from tests.sweep.points import points
+from tests.sweep.points import Point, points
 from tests.sweep.traces import Names, Trace, compare, trace
 from tests.sweep.world import Object
 
@@ -125,6 +125,12 @@ def test_measured_values_are_left_out_of_training_records_and_of_nothing_else() 
     for key in (f"{CANDIDATE}/metrics.json", "runs/a-run/progress/mnist_model_20261124_020000.json"):
         assert compare(at(key, 1), at(key, 2)).word == "same"
     assert compare(at("checkpoints/champion.json", 1), at("checkpoints/champion.json", 2)).word == "lost"
+
+
+@pytest.mark.parametrize("about", ["", "runs/*/mail.json"])
+def test_a_point_is_known_by_its_name(about: str) -> None:
+    (point, *_) = points("email_failure of a rollback", "worker", [Call("s3.PutObject", about, 12)])
+    assert Point.named(point.name) == point
 
 
 def test_a_mail_may_come_again_only_where_nobody_could_hear_or_keep_that_it_was_taken() -> None:
