@@ -239,7 +239,7 @@ class RunConfig(_Parameters):
     )
     approval_hours: float | None = Field(
         default=None,
-        gt=0,
+        ge=0.005,  # 18 s: Airflow loses an answer that comes before its scheduler knows that the step waits
         le=24,
         description="Empty: nobody is asked. Otherwise a person has to approve the best candidate in Airflow before it "
         "is promoted; without an answer in so many hours nothing is.",

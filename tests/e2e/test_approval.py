@@ -88,9 +88,9 @@ def approved(airflow, pipeline):
 
 
 def test_an_approved_candidate_is_promoted_and_the_signed_decision_names_the_person(approved, pipeline):
-    decision = decision_of(pipeline, approved["id"])
-
     assert approved["run"]["state"] == "success", states(approved["tasks"])
+
+    decision = decision_of(pipeline, approved["id"])
     assert (decision["outcome"], decision["evidence"]["approved_by"]) == ("released", "admin")
     report = pipeline.storage.get(f"runs/{run_slug(DAG, approved['id'])}/report.json").json()
     assert report["verification"]["approved_by"] == "admin"
@@ -135,21 +135,22 @@ def rejected(airflow, pipeline, approved):
 
 @pytest.fixture(scope="module")
 def unanswered(airflow, rejected):
-    """Four seconds, and nobody looks."""
-    run_id = airflow.api.trigger({**QUICK, "approval_hours": 0.001})
+    """Eighteen seconds, the shortest wait there is, and nobody looks."""
+    run_id = airflow.api.trigger({**QUICK, "approval_hours": 0.005})
     run, tasks = airflow.api.await_run(run_id)
     return {"id": run_id, "run": run, "tasks": tasks}
 
 
 @pytest.mark.parametrize(
-    ("which", "reason"), [("rejected", "rejected by admin"), ("unanswered", "nobody answered in 0.001 hours")]
+    ("which", "reason"), [("rejected", "rejected by admin"), ("unanswered", "nobody answered in 0.005 hours")]
 )
 def test_without_an_approval_the_run_ends_well_and_the_champion_stays(which, reason, request, approved, pipeline):
     ended = request.getfixturevalue(which)
+    assert ended["run"]["state"] == "success", states(ended["tasks"])
+
     decision, champion = decision_of(pipeline, ended["id"]), decision_of(pipeline, approved["id"])["final"]
     candidate = decision["candidate"]
 
-    assert ended["run"]["state"] == "success", states(ended["tasks"])
     assert (decision["outcome"], decision["reason"], decision["final"]) == ("declined", reason, None)
     assert pipeline.storage.get(LAYOUT.champion).json()["name"] == champion
     assert not [key for key in pipeline.all_keys() if key.startswith(f"checkpoints/{candidate}_final/")]

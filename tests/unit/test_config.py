@@ -67,6 +67,8 @@ def test_tasks_get_a_network_only_where_subnets_are_set():
         ("learning_rates", 0.001),
         ("learning_rates", [0.001] * 17),
         ("candidates", 17),
+        ("approval_hours", 0.001),
+        ("approval_hours", 25),
         ("validation_images", 60000),
         ("seed", -1),
         ("seed", 2**31),
