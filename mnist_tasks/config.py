@@ -122,10 +122,7 @@ class Settings(Frozen):
     """
 
     bucket: BucketName = Field("contract-management-bucket-bkvww1ps", description="S3 bucket of everything")
-    checkpoints_prefix: S3KeyPart = Field(
-        "checkpoints",
-        description="key prefix of the checkpoints; `infra/mnist.yaml` grants, guards and expires `checkpoints` only",
-    )
+    checkpoints_prefix: S3KeyPart = Field("checkpoints", description="folder of the checkpoints in the bucket")
     checkpoint_key: KeyArn = Field("", description="ARN of the KMS key of candidates' weights and resume states")
     final_key: KeyArn = Field("", description="ARN of the KMS key of finals' weights")
     cluster: str = Field("mnist", min_length=1, description="ECS cluster")

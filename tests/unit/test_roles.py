@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -170,3 +171,20 @@ def test_what_the_emulator_gets_differs_in_these_statements_and_no_other() -> No
     real, emulated = statements(AWS), statements(Template.read(Emulated="true"))
 
     assert {name for name in real.keys() | emulated.keys() if real.get(name) != emulated.get(name)} == DIFFERENT
+
+
+def test_checkpoints_in_another_folder_are_granted_guarded_and_tidied_the_same() -> None:
+    other = Template.read(CheckpointsPrefix="models")
+    for name in ["Bucket", "BucketPolicy", *AWS.roles]:
+        renamed = json.dumps(AWS.properties(name)).replace("checkpoints/", "models/")
+        assert json.dumps(other.properties(name)) == renamed
+
+
+@pytest.mark.parametrize("folder", ["datasets", "decisions", "runs", "", "a/b", "*", "_hidden"])
+def test_checkpoints_cannot_be_put_where_other_things_are_nor_where_a_policy_would_say_something_else(
+    folder: str,
+) -> None:
+    pattern = AWS.body["Parameters"]["CheckpointsPrefix"]["AllowedPattern"]
+
+    assert re.fullmatch(pattern, "checkpoints")
+    assert not re.fullmatch(pattern, folder)
