@@ -21,6 +21,10 @@ Job = TrainingJob | PromotionJob
 
 RUN_TAG, JOB_TAG = "mnist-run", "mnist-job"
 
+# https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeTasks.html
+_NO_SUCH_PLACE = {"ClusterNotFoundException", "InvalidParameterException"}
+_DENIED = {"AccessDenied", "AccessDeniedException"}
+
 # What an exit code of our containers says (`mnist_tasks.training.__main__` has the list) when their log says nothing.
 _MEANING = {
     2: "its configuration was refused",
@@ -43,8 +47,9 @@ _STOPPED_BY = {
 _PASSING = {"ServerException", "ThrottlingException", "Throttling", "TooManyRequestsException", "RequestLimitExceeded"}
 
 # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/stopped-task-errors.html: CannotPullContainerError stands
-# before these and before registries that were too slow, or asked too often, which pass.
-_NO_IMAGE = (
+# before these and before registries that were too slow, or asked too often, which pass; ResourceInitializationError
+# before what the execution role may not have, and before networks that were too slow.
+_WILL_NOT_PASS = (
     "no such image",
     "not found",
     "does not exist",
@@ -53,6 +58,8 @@ _NO_IMAGE = (
     "accessdenied",
     "not authorized",
 )
+# ECS's word, and that of a Docker engine.
+_ABOUT_THE_IMAGE = ("CannotPull", "No such image")
 
 
 @dataclass(frozen=True)
@@ -166,10 +173,15 @@ def _last_error(log: Sequence[str]) -> tuple[str, str]:
 
 
 def _failed_to_start(reason: str) -> MnistError:
-    if any(words in reason.lower() for words in _NO_IMAGE):
+    if any(words in reason.lower() for words in _WILL_NOT_PASS):
+        if any(words in reason for words in _ABOUT_THE_IMAGE):
+            return ConfigurationError(
+                f"the container's image could not be had: {reason}",
+                mend="push that image, or register a task definition that names one which exists",
+            )
         return ConfigurationError(
-            f"the container's image could not be had: {reason}",
-            mend="push that image, or register a task definition that names one which exists",
+            f"the task could not be started: {reason}",
+            mend="give the task definition what it names, or its execution role the permission; then clear the run",
         )
     return TemporaryError(
         f"the task did not start: {reason}", mend="Airflow tries again; if it lasts, see the ECS console"
@@ -193,12 +205,34 @@ def explained(error: ClientError | BotoCoreError) -> MnistError:
     if isinstance(error, BotoCoreError):
         return TemporaryError(f"ECS did not answer: {error}", mend="check AWS_ENDPOINT_URL and aws_default, or wait")
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-    if status >= 500 or status == 429 or error.response.get("Error", {}).get("Code") in _PASSING:
+    code = error.response.get("Error", {}).get("Code")
+    # What throttles ECS itself, when it looks a network up in EC2, comes as an InvalidParameterException.
+    if status >= 500 or status == 429 or code in _PASSING or "RequestLimitExceeded" in str(error):
         return TemporaryError(f"ECS could not serve the request now: {error}", mend="Airflow tries again")
     return ConfigurationError(
         f"ECS refused the request: {error}",
         mend="check MNIST_CLUSTER, MNIST_..._TASK_DEFINITION and the role of aws_default (infra/mnist.yaml)",
     )
+
+
+def cluster_of(arn: str) -> str:
+    """The name of a task's cluster.
+
+    >>> cluster_of("arn:aws:ecs:us-east-1:111122223333:task/mnist/0123456789abcdef0123456789abcdef")
+    'mnist'
+    """
+    return arn.split("/")[1]
+
+
+def is_out_of_reach(error: Exception, arn: str, cluster: str) -> bool:
+    """Whether DescribeTasks says that a task is none of this deployment's: a run may outlive a change of that.
+
+    Its cluster is gone, it is another account's or region's (all that is said to DescribeTasks is cluster and ARN, so
+    an invalid parameter can be nothing else), or it is in another cluster, which the worker's role may not look into.
+    """
+    code = error.response.get("Error", {}).get("Code") if isinstance(error, ClientError) else None
+    is_elsewhere = cluster_of(arn) != cluster.rpartition("/")[2]
+    return code in _NO_SUCH_PLACE or (code in _DENIED and is_elsewhere)
 
 
 def conflicting_task(error: Exception) -> str | None:

@@ -96,12 +96,12 @@ class EcsWorkOperator(ResumableJobMixin, EcsRunTaskOperator):
             TemporaryError: another try may succeed.
             MnistError: another try would only repeat it.
         """
-        self.work = self.make_work(context)
-        request = ecs.request(self.work.job, self.container_name or "")
-        self.overrides, self.tags = request["overrides"], request["tags"]
         earlier = context["task_state_store"].get(self.external_id_key)
         self.arn = earlier["arn"] if earlier else None
         with self._stopping_what_is_left():
+            self.work = self.make_work(context)
+            request = ecs.request(self.work.job, self.container_name or "")
+            self.overrides, self.tags = request["overrides"], request["tags"]
             result = self.work.result()
             if result is not None:
                 self.log.info("%s is done already", self.work.job.name)
@@ -116,6 +116,7 @@ class EcsWorkOperator(ResumableJobMixin, EcsRunTaskOperator):
 
     def submit_job(self, context: Any) -> dict[str, Any]:
         """Start the task of the next generation, or find the one that an earlier try has started."""
+        self._check_is_wanted()
         state = context["task_state_store"]
         is_last_try = context["ti"].try_number > context["ti"].max_tries
         submission = self._submission(state, is_last_try=is_last_try)
@@ -178,6 +179,7 @@ class EcsWorkOperator(ResumableJobMixin, EcsRunTaskOperator):
         self._started_by = self.work.job.run
         self.capacity_provider_strategy = submission.placement()
         token = submission.client_token(self.work.job)
+        self.arn, self._is_over = None, False  # the task of the generation before is over
         # The stock `_start_task` has no argument for it. The event is documented: botocore's extension point.
         self.client.meta.events.register(
             "provide-client-params.ecs.RunTask", lambda params, **_: {**params, "clientToken": token}, "client-token"
@@ -190,10 +192,12 @@ class EcsWorkOperator(ResumableJobMixin, EcsRunTaskOperator):
             self.arn = arn
         finally:
             self.client.meta.events.unregister("provide-client-params.ecs.RunTask", unique_id="client-token")
-        self._is_over = False
-        if self._is_called_off:  # while the request was on its way, so that there was nothing to stop yet
-            raise TemporaryError("Airflow has ended this step", mend="clear it to go on")
+        self._check_is_wanted()  # or called off while the request was on its way: there was nothing to stop yet
         return str(self.arn)
+
+    def _check_is_wanted(self) -> None:
+        if self._is_called_off:
+            raise TemporaryError("Airflow has ended this step", mend="clear it to go on")
 
     def _wait(self, state: Any = None, *, attach: bool = False) -> dict[str, Any] | None:
         """Look at the task until it has stopped, and return what ECS says of it; None if ECS knows no such task.
@@ -219,16 +223,20 @@ class EcsWorkOperator(ResumableJobMixin, EcsRunTaskOperator):
 
     def _describe(self) -> dict[str, Any] | None:
         try:
-            answer = self.client.describe_tasks(cluster=self.cluster, tasks=[self.arn])
+            answer = self.client.describe_tasks(cluster=ecs.cluster_of(self.arn), tasks=[self.arn])
         except (ClientError, BotoCoreError) as error:
+            if ecs.is_out_of_reach(error, self.arn, self.cluster):
+                return None
             raise ecs.explained(error) from error
         return next(iter(answer["tasks"]), None)
 
     def _tell(self, state: Any) -> None:
         """Put the newest figures where Airflow's UI shows them. Nothing that goes wrong here is worth the work."""
+        if state is None:
+            return
         with suppress(Exception):
             told = self.work.progress()
-            if told is not None and state is not None and told != self._told:
+            if told is not None and told != self._told:
                 state.set(PROGRESS, told)
                 self._told = told
 
@@ -260,7 +268,7 @@ class EcsWorkOperator(ResumableJobMixin, EcsRunTaskOperator):
         if not self.arn or self._is_over:
             return
         try:
-            self.client.stop_task(cluster=self.cluster, task=self.arn, reason=reason)
+            self.client.stop_task(cluster=ecs.cluster_of(self.arn), task=self.arn, reason=reason)
             self.log.info("stopped %s: %s", self.arn, reason)
         except (ClientError, BotoCoreError) as error:
             self.log.warning("%s could not be stopped, its time limit or mnist_sweep will: %s", self.arn, error)

@@ -228,6 +228,43 @@ def test_a_retry_that_may_not_look_at_the_task_stops_it(step: Step) -> None:
     assert [task["desiredStatus"] for task in step.tasks()] == ["STOPPED"]
 
 
+@pytest.mark.parametrize("code", ["InvalidParameterException", "ClusterNotFoundException"])
+def test_a_retry_whose_task_was_of_another_cluster_or_account_starts_one_of_its_own(step: Step, code: str) -> None:
+    """A run may outlive the deployment that began it, and is cleared under the next one."""
+    attached(step)
+    step.end(143)
+    step.await_stopped()
+    (step.folder / "exit").unlink()
+    (step.folder / "started").unlink()
+
+    process = step.attempt(number=2, fault=Fail("DescribeTasks", code, times=20)).start()
+    step.await_container()
+    step.end(commit=True)
+    process.join(DEADLINE_SECONDS)
+
+    assert step.attempt().outcome()["error"] is None
+    assert len(step.tasks()) == 2
+
+
+def test_a_retry_that_is_called_off_while_it_attaches_stops_the_task_and_starts_no_other(step: Step) -> None:
+    attached(step)
+
+    outcome = step.attempt(number=2, fault=KillAfter("DescribeTasks", by=signal.SIGTERM)).run()
+
+    assert outcome["error"] == "TemporaryError"
+    assert [task["desiredStatus"] for task in step.tasks()] == ["STOPPED"]
+
+
+def test_a_retry_that_is_given_no_job_stops_the_task(step: Step) -> None:
+    attached(step)
+    retry = step.attempt(number=2)
+
+    outcome = replace(retry, request={**retry.request, "job": {}}).run()
+
+    assert outcome["error"] == "ConfigurationError"
+    assert [task["desiredStatus"] for task in step.tasks()] == ["STOPPED"]
+
+
 def test_a_retry_that_may_not_look_into_the_bucket_stops_the_task(step: Step) -> None:
     attached(step)
 

@@ -12,6 +12,7 @@ from mnist_tasks.ecs import (
     Submission,
     conflicting_task,
     explained,
+    is_out_of_reach,
     refusal_of,
     request,
 )
@@ -151,10 +152,26 @@ def test_an_image_that_does_not_exist_is_named_and_not_tried_again(reason):
 @pytest.mark.parametrize(
     "reason",
     [
+        "ResourceInitializationError: failed to validate logger args: The specified log group does not exist",
+        "ResourceInitializationError: unable to pull secrets: AccessDeniedException: not authorized",
+    ],
+)
+def test_what_else_a_task_lacks_to_start_is_not_tried_again_and_not_taken_for_its_image(reason):
+    error = failure_of(stopped(reason=reason, stop_code="TaskFailedToStart"), "trainer")
+
+    assert isinstance(error, ConfigurationError)
+    assert reason in str(error)
+    assert "image" not in str(error)
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [
         "Capacity is unavailable at this time",
         "CannotPullContainerError: failed to do request: net/http: request canceled while waiting for connection",
         "CannotPullContainerError: toomanyrequests: you have reached your pull rate limit",
         "CannotPullContainerError: dial tcp: i/o timeout",
+        "ResourceInitializationError: unable to pull secrets or registry auth: context deadline exceeded",
     ],
 )
 def test_a_task_that_found_no_capacity_or_no_registry_is_tried_again(reason):
@@ -199,9 +216,9 @@ def test_a_run_task_without_capacity_is_tried_again_and_says_what_ecs_said():
     assert "Capacity is unavailable" in str(error)
 
 
-def client_error(code, status=400, **more):
+def client_error(code, status=400, message="m", **more):
     return ClientError(
-        {"Error": {"Code": code, "Message": "m"}, "ResponseMetadata": {"HTTPStatusCode": status}, **more}, "RunTask"
+        {"Error": {"Code": code, "Message": message}, "ResponseMetadata": {"HTTPStatusCode": status}, **more}, "RunTask"
     )
 
 
@@ -216,10 +233,31 @@ def client_error(code, status=400, **more):
         (client_error("ClusterNotFoundException"), False),
         (client_error("ClientException"), False),
         (client_error("InvalidParameterException"), False),
+        (client_error("InvalidParameterException", message="(ErrorCode: RequestLimitExceeded)"), True),
     ],
 )
 def test_an_error_of_ecs_is_tried_again_if_it_may_pass(error, passes):
     assert is_temporary(explained(error)) is passes
+
+
+TASK = "arn:aws:ecs:us-east-1:111122223333:task/mnist/0123456789abcdef0123456789abcdef"
+
+
+@pytest.mark.parametrize(
+    ("error", "cluster", "out_of_reach"),
+    [
+        (client_error("ClusterNotFoundException"), "mnist", True),
+        (client_error("InvalidParameterException", message="Identifier is for account 1. Yours is 2"), "mnist", True),
+        (client_error("AccessDeniedException"), "other", True),
+        (client_error("AccessDeniedException"), "arn:aws:ecs:us-east-1:111122223333:cluster/other", True),
+        (client_error("AccessDeniedException"), "mnist", False),
+        (client_error("AccessDeniedException"), "arn:aws:ecs:us-east-1:111122223333:cluster/mnist", False),
+        (client_error("ThrottlingException"), "other", False),
+        (EndpointConnectionError(endpoint_url="http://127.0.0.1:1"), "other", False),
+    ],
+)
+def test_a_task_that_is_not_of_this_deployment_is_told_from_one_that_may_not_be_looked_at(error, cluster, out_of_reach):
+    assert is_out_of_reach(error, TASK, cluster) is out_of_reach
 
 
 def test_a_token_that_ecs_has_with_other_parameters_leads_to_the_task_that_has_it():
