@@ -225,6 +225,25 @@ class KillAfter:
 
 
 @dataclass(frozen=True)
+class CallOff:
+    """Airflow ends the step (SIGTERM) when an operation is about to be called for the first time."""
+
+    operation: str
+
+    def __call__(self) -> None:
+        import os
+
+        left = iter(range(1))
+
+        def call_off(request: Any, send: Callable[[Any], Any]) -> Any:
+            if _is(request, self.operation) and next(left, None) is not None:
+                os.kill(os.getpid(), signal.SIGTERM)
+            return send(request)
+
+        _intercept(call_off)
+
+
+@dataclass(frozen=True)
 class Interrupt:
     """The process gets a SIGINT when an operation is called for the nth time."""
 

@@ -28,7 +28,7 @@ from mnist_tasks.storage import Storage, to_json
 from tests.candidates import history
 from tests.container import commit_anything, job_for
 from tests.ecs_tasks import control
-from tests.tries import Fail, Forget, Interrupt, KillAfter, Operator, RefuseCheckpoints, Try, Unknown
+from tests.tries import CallOff, Fail, Forget, Interrupt, KillAfter, Operator, RefuseCheckpoints, Try, Unknown
 
 DEADLINE_SECONDS = 30.0
 
@@ -249,7 +249,7 @@ def test_a_retry_whose_task_was_of_another_cluster_or_account_starts_one_of_its_
 def test_a_retry_that_is_called_off_while_it_attaches_stops_the_task_and_starts_no_other(step: Step) -> None:
     attached(step)
 
-    outcome = step.attempt(number=2, fault=KillAfter("DescribeTasks", by=signal.SIGTERM)).run()
+    outcome = step.attempt(number=2, fault=CallOff("DescribeTasks")).run()
 
     assert outcome["error"] == "TemporaryError"
     assert [task["desiredStatus"] for task in step.tasks()] == ["STOPPED"]
