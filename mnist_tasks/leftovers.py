@@ -7,14 +7,11 @@ until its own time limit; looking for it bounds further what it costs.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
-from itertools import chain
 from typing import Any
 
-from botocore.exceptions import ClientError
-
 from mnist_tasks.ecs import JOB_TAG, RUN_TAG
-from mnist_tasks.errors import MnistError
 
 # How many tasks DescribeTasks takes at once.
 _BATCH = 100
@@ -41,23 +38,30 @@ def stop_leftovers(
         longest: The time limit of a container, with a margin.
 
     Raises:
-        MnistError, ClientError: what went wrong first, after all tasks were looked at: one of them must not save the
-            others.
+        Exception: what went wrong first, after all tasks were looked at: one of them must not save the others.
     """
     stopped: list[str] = []
     errors: list[Exception] = []
-    for task in chain.from_iterable(_running(client, cluster, definition) for definition in task_definitions):
-        tags = {tag["key"]: tag["value"] for tag in task.get("tags", [])}
-        if RUN_TAG not in tags:
-            continue  # not one of ours
-        too_old = now - task["createdAt"] > longest
+
+    @contextmanager
+    def going_on() -> Iterator[None]:
         try:
-            if too_old or is_over(tags[RUN_TAG]):
-                reason = "older than its time limit" if too_old else f"run {tags[RUN_TAG]} is over"
-                client.stop_task(cluster=cluster, task=task["taskArn"], reason=f"leftover: {reason}")
-                stopped.append(tags.get(JOB_TAG, task["taskArn"]))
-        except (MnistError, ClientError) as error:
+            yield
+        except Exception as error:  # noqa: BLE001 - of S3, ECS or Airflow
             errors.append(error)
+
+    for definition in task_definitions:
+        with going_on():
+            for task in _running(client, cluster, definition):
+                tags = {tag["key"]: tag["value"] for tag in task.get("tags", [])}
+                if RUN_TAG not in tags:
+                    continue  # not one of ours
+                with going_on():
+                    is_too_old = now - task["createdAt"] > longest
+                    if is_too_old or is_over(tags[RUN_TAG]):
+                        reason = "older than its time limit" if is_too_old else f"run {tags[RUN_TAG]} is over"
+                        client.stop_task(cluster=cluster, task=task["taskArn"], reason=f"leftover: {reason}")
+                        stopped.append(tags.get(JOB_TAG, task["taskArn"]))
     if errors:
         raise errors[0]
     return stopped

@@ -213,6 +213,8 @@ def _explained(server: MailServer) -> Iterator[None]:
     except smtplib.SMTPResponseException as error:
         subject = "the login" if isinstance(error, smtplib.SMTPAuthenticationError) else "to go on"
         raise _refusal(subject, server, error.smtp_code, error.smtp_error) from error
+    except (ssl.SSLEOFError, ssl.SSLZeroReturnError) as error:  # it hung up in the middle of the handshake
+        raise _unreachable(server, error) from error
     except ssl.SSLError as error:
         raise ConfigurationError(f"no TLS with the mail server {server}: {error}", mend=_CHECK_CONNECTION) from error
     except (smtplib.SMTPException, OSError) as error:
@@ -228,15 +230,15 @@ def _unreachable(server: MailServer, error: Exception) -> TemporaryError:
 
 def _check(reply: tuple[int, bytes], subject: str, server: MailServer) -> None:
     code, answer = reply
-    if code >= 400:
+    if not 200 <= code < 300:
         raise _refusal(subject, server, code, answer)
 
 
 def _refusal(subject: str, server: MailServer, code: int, answer: bytes | str) -> MnistError:
     problem = f"the mail server {server} refused {subject}: {_said(code, answer)}"
-    if 400 <= code < 500:
-        return TemporaryError(problem, mend="run the step again later")
-    return ConfigurationError(problem, mend=_CHECK_CONNECTION)
+    if code >= 500:
+        return ConfigurationError(problem, mend=_CHECK_CONNECTION)
+    return TemporaryError(problem, mend="run the step again later")  # also -1, which smtplib makes of what is no reply
 
 
 def _said(code: int, answer: bytes | str) -> str:

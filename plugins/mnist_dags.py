@@ -72,10 +72,14 @@ def training_dag(definition: Classifier, *, doc: str) -> DAG:
         def download(*, params: Any = None, dag_run: Any = None, outlet_events: Any = None) -> str:
             """Bring the data set into S3, once; its SHA-256 goes on."""
             from mnist_tasks import dataset
+            from mnist_tasks.plan import find_plan
 
             # A bad parameter ends the run before anything costs time.
             classifier.check(RunConfig.from_params(params, dag_run.conf))
-            reference = dataset.download(storage(), layout, url=classifier.url)
+            settled = find_plan(storage(), layout, slug_of(dag_run))
+            reference = dataset.download(
+                storage(), layout, url=classifier.url, settled=settled.dataset_sha256 if settled else None
+            )
             outlet_events[data_set].extra = reference.model_dump()
             return reference.sha256
 

@@ -337,6 +337,8 @@ DEFAULT_ARGS: dict[str, Any] = {
     "retries": 2,
     "retry_delay": timedelta(seconds=SETTINGS.retry_seconds),
     "retry_exponential_backoff": 2.0,
+    # Of a run that was cleared, Airflow counts the tries from the very first one: the wait would grow to a day.
+    "max_retry_delay": timedelta(seconds=4 * SETTINGS.retry_seconds),
     # What may pass on its own is tried again; everything else fails at once, because it would only fail later.
     "retry_policy": ExceptionRetryPolicy(
         rules=[

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from pydantic import Field
 
@@ -27,7 +27,14 @@ class DatasetRef(Frozen):
     source: str = Field(min_length=1)
 
 
-def download(storage: Storage, layout: Layout, *, url: str, timeouts: Timeouts = DEFAULT_TIMEOUTS) -> DatasetRef:
+def download(
+    storage: Storage,
+    layout: Layout,
+    *,
+    url: str,
+    settled: str | None = None,
+    timeouts: Timeouts = DEFAULT_TIMEOUTS,
+) -> DatasetRef:
     """Make sure that the data set is in S3, and say where.
 
     If it is there already, that is all: a HEAD for each known file until one is found. Otherwise it comes from `url`,
@@ -38,6 +45,8 @@ def download(storage: Storage, layout: Layout, *, url: str, timeouts: Timeouts =
         storage: The bucket.
         layout: Its keys; their classifier says which files are the data set.
         url: http, https or file URL of one of these files; empty: there is none.
+        settled: SHA-256 of the one that the run has begun with, where it is done again: it goes on with that one,
+            whatever the definition says by now.
         timeouts: How long to wait for the sources.
 
     Raises:
@@ -45,17 +54,23 @@ def download(storage: Storage, layout: Layout, *, url: str, timeouts: Timeouts =
         TemporaryError: no source gave anything, and for one of them that may pass.
         ConfigurationError: no source gave anything, and trying again will not help.
         IntegrityError: somebody else's bytes are stored under the file's hash.
+        NotFoundError: the settled one is gone, and the definition no longer says where to get it.
     """
     classifier = layout.classifier
-    for known in classifier.files:
+    files = [known for known in classifier.files if settled in {None, known.sha256}]
+    if settled and not files:
+        key = layout.dataset(settled)
+        size = len(storage.get_verified(key, settled))
+        return DatasetRef(sha256=settled, key=key, size=size, source=storage.uri(key))
+    for known in files:
         if storage.exists(layout.dataset(known.sha256)):
             return _reference(layout, known, storage.uri(layout.dataset(known.sha256)))
-    limit = max(known.size for known in classifier.files)
+    limit = max(known.size for known in files)
     sources = {printable(url): lambda: fetch(url, limit=limit, timeouts=timeouts)} if url else {}
     if other := classifier.source:
         sources[other.name] = lambda: other.get(timeouts.package)
     body, source = _first_that_works(classifier, sources)
-    known = _recognised(classifier, body, source)
+    known = _recognised(classifier, files, body, source)
     key = layout.dataset(known.sha256)
     if not storage.put_if_absent(key, body, content_type="application/zip"):
         raise IntegrityError(
@@ -99,12 +114,12 @@ def _first_that_works(classifier: Classifier, sources: dict[str, Callable[[], by
     )
 
 
-def _recognised(classifier: Classifier, body: bytes, source: str) -> KnownFile:
+def _recognised(classifier: Classifier, files: Sequence[KnownFile], body: bytes, source: str) -> KnownFile:
     sha256 = hashlib.sha256(body).hexdigest()
-    for known in classifier.files:
+    for known in files:
         if known.sha256 == sha256:
             return known
-    expected = " or ".join(f"{known.sha256} ({known.name}, {known.size:,} bytes)" for known in classifier.files)
+    expected = " or ".join(f"{known.sha256} ({known.name}, {known.size:,} bytes)" for known in files)
     raise DataError(
         f"{source} gave another file: SHA-256 {sha256} ({len(body):,} bytes, starting with {body[:20]!r}), "
         f"expected {expected}",

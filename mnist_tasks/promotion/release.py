@@ -63,7 +63,9 @@ def find_settled(chain: Chain, slug: str) -> Settled | None:
     shown = read_champion(chain.storage, chain.layout)
     if shown is None or shown.decision < decision.champion.decision:
         return None
-    return Settled(decision, in_service=shown.decision == decision.sequence)
+    last = chain.find_newest()  # the pointer may be a decision behind
+    now = last.decision.champion if last else None
+    return Settled(decision, in_service=now is not None and now.decision == decision.sequence)
 
 
 def update_champion(chain: Chain) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import socket
 import threading
 import uuid
@@ -113,6 +114,42 @@ def test_the_preferred_file_is_found_with_a_single_head(storage: Storage) -> Non
     calls = calls_of(storage)
     assert download(storage, LAYOUT, url="http://127.0.0.1:9/mnist.npz").sha256 == KERAS_FILE.sha256
     assert calls == ["HeadObject"]
+
+
+def test_a_run_that_is_done_again_goes_on_with_its_own_data_set_though_a_preferred_one_came_since(
+    storage: Storage, rebuilt: bytes
+) -> None:
+    for sha256 in (KERAS_FILE.sha256, REBUILT_FILE.sha256):
+        storage.put(LAYOUT.dataset(sha256), b"whatever is there")
+
+    assert download(storage, LAYOUT, url="", settled=REBUILT_FILE.sha256).sha256 == REBUILT_FILE.sha256
+
+
+def test_a_run_that_is_done_again_goes_on_with_its_own_data_set_though_the_definition_has_another_by_now(
+    storage: Storage, offline: None
+) -> None:
+    body = b"the data set of another definition"
+    sha256 = hashlib.sha256(body).hexdigest()
+    storage.put(LAYOUT.dataset(sha256), body)
+
+    reference = download(storage, LAYOUT, url="", settled=sha256)
+
+    assert (reference.sha256, reference.key, reference.size) == (sha256, LAYOUT.dataset(sha256), len(body))
+    storage.delete(LAYOUT.dataset(sha256))
+    with pytest.raises(NotFoundError, match=sha256):
+        download(storage, LAYOUT, url="", settled=sha256)
+
+
+def test_a_run_that_is_done_again_gets_its_own_data_set_back_and_no_other_one(
+    storage: Storage, rebuilt: bytes, tmp_path: Path
+) -> None:
+    (tmp_path / "mnist.npz").write_bytes(rebuilt)
+    url = (tmp_path / "mnist.npz").as_uri()
+
+    assert download(storage, LAYOUT, url=url, settled=REBUILT_FILE.sha256).source == url
+    with pytest.raises(DataError):
+        download(storage, LAYOUT, url=url, settled=KERAS_FILE.sha256)
+    assert objects(storage) == [REBUILT_KEY]
 
 
 def test_a_file_that_a_person_placed_is_taken(storage: Storage, rebuilt: bytes, tmp_path: Path, offline: None) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+from botocore.paginate import PageIterator
 
 import localcloud
 from mnist_tasks.ecs import JOB_TAG, RUN_TAG
@@ -101,7 +102,9 @@ class OneDamagedPlan(Container[str]):
         return True
 
 
-@pytest.mark.parametrize("error", [IntegrityError("a damaged plan"), ClientError({}, "StopTask")])
+@pytest.mark.parametrize(
+    "error", [IntegrityError("a damaged plan"), ClientError({}, "StopTask"), OSError("no Airflow")]
+)
 def test_a_task_that_nothing_can_be_done_about_saves_no_other_one(
     start: Any, sweep: Any, desired: Any, error: Exception
 ) -> None:
@@ -111,6 +114,26 @@ def test_a_task_that_nothing_can_be_done_about_saves_no_other_one(
         sweep(OneDamagedPlan(error))
 
     assert sorted(desired(task)["desiredStatus"] for task in tasks) == ["RUNNING", "STOPPED"]
+
+
+def test_a_family_that_cannot_be_listed_saves_no_other_one(
+    start: Any, sweep: Any, aws: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start("over", "mnist_model_1")
+    page = PageIterator._make_request
+
+    def refuse(self: PageIterator, arguments: dict[str, Any]) -> Any:
+        if arguments["family"] == "no-such-family":
+            raise ClientError({}, "ListTasks")
+        return page(self, arguments)
+
+    monkeypatch.setattr(PageIterator, "_make_request", refuse)
+
+    with pytest.raises(ClientError):
+        sweep({"over"})
+
+    monkeypatch.undo()
+    assert sweep({"over"}) == []
 
 
 def test_where_nothing_runs_nothing_is_stopped(sweep: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -187,6 +188,28 @@ def test_a_port_that_accepts_and_says_nothing_may_pass() -> None:
         server = MailServer("127.0.0.1", silent.getsockname()[1], timeout=0.2)
         with pytest.raises(TemporaryError, match=r"does not answer within 0\.2 s"):
             deliver(message(), server)
+
+
+def test_a_port_that_hangs_up_during_the_handshake_may_pass() -> None:
+    """As a load balancer does while the mail server behind it starts."""
+
+    def hang_up() -> None:
+        connection, _ = listening.accept()
+        with connection:
+            connection.recv(1 << 16)  # or the system would reset the connection, which is another error
+
+    with closing(socket.create_server(("127.0.0.1", 0))) as listening:
+        thread = threading.Thread(target=hang_up)
+        thread.start()
+        with pytest.raises(TemporaryError, match="does not answer"):
+            deliver(message(), MailServer("127.0.0.1", listening.getsockname()[1], timeout=30, ssl=True))
+        thread.join()
+
+
+@pytest.mark.parametrize("command", ["MAIL", "team@example.com", "DATA"])
+def test_what_is_no_reply_of_smtp_is_no_delivery(start: Start, command: str) -> None:
+    with pytest.raises(TemporaryError, match=r"refused .*: -1"):
+        deliver(message(), start(Postmaster({command: "garbage"})))
 
 
 def test_a_connection_cut_while_the_mail_travels_may_pass(start: Start) -> None:

@@ -136,6 +136,7 @@ def test_no_step_makes_more_than_one_xcom_of_what_it_returns(parsed, dag):
 def test_only_what_can_pass_is_tried_again(parsed, dag):
     for name, task in parsed["dags"][dag]["tasks"].items():
         assert task["retries"] == 2, name
+        assert task["longest_wait"] == 120, name  # seconds; a run that was cleared many times waits no longer
         assert task["rules"] == [
             ["mnist_tasks.errors.TemporaryError,mnist_tasks.errors.Conflict", "retry"],
             ["mnist_tasks.errors.MnistError", "fail"],

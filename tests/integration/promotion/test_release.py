@@ -52,6 +52,16 @@ def test_only_the_decision_that_moved_the_champion_last_is_in_service(two: Any) 
     assert in_service() == [False, False, False, True]
 
 
+def test_a_champion_that_was_replaced_is_not_in_service_though_the_pointer_does_not_say_so_yet(two: Any) -> None:
+    second = two.chain.read(2).decision.run
+    pointer = two.storage.get(two.layout.champion).body
+    two.rollback(final(two, 1))
+
+    two.storage.put(two.layout.champion, pointer)  # as a promoter leaves it that died right after its decision
+
+    assert not release.find_settled(two.chain, second).in_service
+
+
 def test_a_rollback_measures_the_final_again(two: Any) -> None:
     first = decision_in(two.storage.get(two.layout.decision(1)).body)
     decision = two.rollback(final(two, 1))
