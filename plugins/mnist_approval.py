@@ -5,7 +5,8 @@ What it does otherwise than `HITLOperator` (standard provider 1.21.0):
 - A run that asks nobody skips it at once: no request, no waiting, no trigger.
 - What is asked is read from manifests when the step runs, and is no template: Jinja would run what a name contains.
 - A mail calls for the answer, once.
-- The answer is kept with the run: a run that is cleared asks nobody a second time.
+- The answer is kept with the run, and with what it was given to: a run that is cleared asks nobody a second time, and
+  nobody stands for another candidate than he was shown.
 - Rejection and time-out are results, not failures: the promoter records them, and the run ends with report and mail.
   (`ApprovalOperator` would skip those steps.)
 - `airflow dags test` is refused: it waits for ever, for nobody would apply the time-out there.
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from mnist_tasks.notify import Mail
 
 APPROVE, REJECT = "Approve", "Reject"
+ASKED = "asked"  # key of the task state: which candidate the question is about, until there is an answer
 
 
 class AskOperator(HITLOperator):
@@ -63,6 +65,7 @@ class AskOperator(HITLOperator):
             )
         told = {"step": self.task_id, "airflow_url": SETTINGS.airflow_url}
         question = compose_question(chain_of_decisions(self.classifier), slug, **told)
+        context["task_state_store"].set(ASKED, question.manifest_sha256)
         self.subject, self.body = question.subject, question.body
         self.response_timeout = timedelta(hours=question.hours)
         # After the request is in Airflow's database: who follows the mail finds it there.
@@ -76,8 +79,12 @@ class AskOperator(HITLOperator):
         chosen = super().execute_complete(context, event)
         user = chosen["responded_by_user"]
         reply = "approved" if chosen["chosen_options"] == [APPROVE] else "rejected" if user else "unanswered"
-        values = {"reply": reply, "by": user["name"] if user else None}
-        answer = answers.Answer.checked(values, mend="let somebody answer whose name is plain text")
+        values = {
+            "reply": reply,
+            "by": user["name"] if user else None,
+            "manifest_sha256": context["task_state_store"].get(ASKED),
+        }
+        answer = answers.Answer.checked(values, mend="clear the step, and let somebody answer whose name is plain text")
         answers.keep(storage(), layout_of(self.classifier), slug_of(context["dag_run"]), answer)
         return reply
 
@@ -89,7 +96,7 @@ def answer_of(layout: Layout, context: Any) -> dict[str, Any]:
     from mnist_tasks.promotion import answers
 
     answer = answers.find(storage(), layout, slug_of(context["dag_run"]))
-    return {"answer": answer.reply, "answered_by": answer.by} if answer else {}
+    return answer.told() if answer else {}
 
 
 def _asks(context: Any) -> bool:

@@ -94,7 +94,7 @@ def furnish(world: World) -> None:
         attempts.write(storage, LAYOUT, slug, attempt(generation))
     for mail in get_args(MailRecord):
         storage.put(LAYOUT.run(slug, mail), to_json({"message_id": "<a@b>"}))
-    answers.keep(storage, LAYOUT, slug, Answer(reply="approved", by="alice"))
+    answers.keep(storage, LAYOUT, slug, Answer(reply="approved", by="alice", manifest_sha256="ab" * 32))
     storage.put(LAYOUT.run(slug, "validation.json"), world.body(LAYOUT.run(SLUGS["first"], "validation.json")))
 
 
@@ -375,7 +375,7 @@ KINDS: dict[str, Kind] = {
         "answer.json",
         run_object("answer.json", "open"),
         lambda w: answers.find(w.storage, LAYOUT, SLUGS["open"]),
-        lambda _: written(Answer(reply="rejected", by="bob")),
+        lambda _: written(Answer(reply="rejected", by="bob", manifest_sha256="ab" * 32)),
         change=("by", "bob"),
     ),
     "mail.json": mail_record("mail.json"),

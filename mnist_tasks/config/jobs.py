@@ -92,6 +92,7 @@ class PromotionJob(Frozen):
     reason: Reason | None = None
     answer: Reply | None = None
     answered_by: Person | None = None
+    answered_manifest: Sha256 | None = None
 
     @model_validator(mode="after")
     def _an_answer_is_somebodys(self) -> Self:
@@ -99,6 +100,8 @@ class PromotionJob(Frozen):
             raise ValueError(f"{self.action} takes no answer")
         if (self.answered_by is not None) is not (self.answer in {"approved", "rejected"}):
             raise ValueError(f"answer {self.answer} by {self.answered_by}")
+        if (self.answered_manifest is not None) is not (self.answer is not None):
+            raise ValueError(f"answer {self.answer} to {self.answered_manifest}")
         return self
 
     @model_validator(mode="after")

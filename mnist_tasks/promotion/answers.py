@@ -6,7 +6,7 @@ it stands in the record as a statement, and opens nothing: the gates hold whatev
 
 from __future__ import annotations
 
-from mnist_tasks.config import Frozen, Person, PromotionJob, Reply
+from mnist_tasks.config import Frozen, Person, PromotionJob, Reply, Sha256
 from mnist_tasks.errors import ConfigurationError
 from mnist_tasks.layout import Layout
 from mnist_tasks.plan import Plan
@@ -14,15 +14,22 @@ from mnist_tasks.storage import Storage, parse, to_json
 
 
 class Answer(Frozen):
-    """`by` is None where nobody answered in time."""
+    """`by` is None where nobody answered in time; `manifest_sha256` is of the candidate that the question was about."""
 
     reply: Reply
     by: Person | None = None
+    manifest_sha256: Sha256
 
     @classmethod
     def of(cls, job: PromotionJob) -> Answer | None:
         """What the promoter was told; None if nothing."""
-        return cls(reply=job.answer, by=job.answered_by) if job.answer else None
+        if job.answer is None or job.answered_manifest is None:
+            return None
+        return cls(reply=job.answer, by=job.answered_by, manifest_sha256=job.answered_manifest)
+
+    def told(self) -> dict[str, str | None]:
+        """What the promoter is told: the part of its job that `of` reads."""
+        return {"answer": self.reply, "answered_by": self.by, "answered_manifest": self.manifest_sha256}
 
     @property
     def approved_by(self) -> str | None:
@@ -71,6 +78,20 @@ def check(answer: Answer | None, plan: Plan) -> None:
         raise ConfigurationError(
             f"an answer came ({answer.reply}), but the plan of run {plan.run} asks nobody",
             mend="find out who started this task: the step `promote` sends an answer only where the run has asked",
+        )
+
+
+def check_is_about(answer: Answer | None, manifest_sha256: str, plan: Plan) -> None:
+    """Nobody is to stand for a candidate that he was not asked about.
+
+    Raises:
+        ConfigurationError: the best candidate is another one by now, or was trained again.
+    """
+    if answer is not None and answer.manifest_sha256 != manifest_sha256:
+        by = f" by {answer.by}" if answer.by else ""
+        raise ConfigurationError(
+            f"the answer of run {plan.run} ({answer.reply}{by}) was given to another candidate than is the best now",
+            mend="trigger a new run: each asks once",
         )
 
 

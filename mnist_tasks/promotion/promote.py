@@ -50,8 +50,8 @@ def promote(
         NotFoundError: the plan, the report on its data set, a candidate of it, or the data set is not there.
         IntegrityError: the data set did not pass; or a checkpoint, the champion's final or the chain of decisions is
             damaged, or a decision is not signed by anybody whom we trust.
-        ConfigurationError: the chain has no signer, or one that nobody trusts; or an answer is missing, or was not
-            asked for.
+        ConfigurationError: the chain has no signer, or one that nobody trusts; or an answer is missing, was not asked
+            for, or was given to another candidate.
         Conflict: other runs decided again and again at the same moment.
     """
     decision = decisions.find_of_run(chain, slug)
@@ -104,8 +104,10 @@ def _decide(
     answers.check(answer, inputs.plan)
     declined = answer.refusal(inputs.plan) if answer else None
     candidate = best_of(storage, layout, inputs.plan)
+    stored = _Stored.of(chain, candidate)
+    answers.check_is_about(answer, stored.sha256, inputs.plan)
     dataset = load(storage, layout, inputs.plan.dataset_sha256)
-    examination = _examine(chain, encryption, candidate, dataset)
+    examination = _examine(chain, encryption, stored, dataset)
     final = None
     if declined is None and not examination.failures:
         final = _Stored.of(chain, checkpoints.commit_final(storage, encryption, layout, candidate, now=now))
@@ -120,8 +122,8 @@ def _decide(
     return decisions.record(chain, slug, decide, now=now, evidence=known)
 
 
-def _examine(chain: Chain, encryption: Encryption, candidate: Manifest, dataset: Dataset) -> _Examination:
-    stored, classifier = _Stored.of(chain, candidate), chain.layout.classifier
+def _examine(chain: Chain, encryption: Encryption, stored: _Stored, dataset: Dataset) -> _Examination:
+    candidate, classifier = stored.manifest, chain.layout.classifier
     weights = read_weights(checkpoints.load_weights(chain.storage, encryption, candidate), classifier)
     validation = split(dataset, candidate.job.validation_images).validation
     probabilities = predict(weights, dataset.x_test)

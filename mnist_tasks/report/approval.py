@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from mnist_tasks import checkpoints
 from mnist_tasks import plan as plans
 from mnist_tasks.checkpoints import Manifest
 from mnist_tasks.classifier import Classifier
@@ -21,12 +22,16 @@ from mnist_tasks.report.mail import RUN_ID_LIMIT, compose, links
 
 @dataclass(frozen=True)
 class Question:
-    """`subject` and `body` (Markdown) are what Airflow shows, for `hours` at most."""
+    """`subject` and `body` (Markdown) are what Airflow shows, for `hours` at most.
+
+    `manifest_sha256` is that of the candidate: what the answer will be about.
+    """
 
     subject: str
     body: str
     hours: float
     mail: Mail
+    manifest_sha256: str
 
 
 def compose_question(chain: Chain, slug: str, *, step: str, airflow_url: str = "") -> Question:
@@ -47,11 +52,19 @@ def compose_question(chain: Chain, slug: str, *, step: str, airflow_url: str = "
     last = chain.find_newest()
     champion = last.decision.champion if last else None
     best = plans.pick_best(storage, layout, slug)
-    return render_question(layout.classifier, plan, best, champion, step=step, airflow_url=airflow_url)
+    sha256 = checkpoints.fingerprint(storage, layout, best)
+    return render_question(layout.classifier, plan, best, sha256, champion, step=step, airflow_url=airflow_url)
 
 
 def render_question(
-    classifier: Classifier, plan: Plan, best: Manifest, champion: Champion | None, *, step: str, airflow_url: str = ""
+    classifier: Classifier,
+    plan: Plan,
+    best: Manifest,
+    manifest_sha256: str,
+    champion: Champion | None,
+    *,
+    step: str,
+    airflow_url: str = "",
 ) -> Question:
     """The question about one candidate; pure."""
     limit = plan.config.approval_hours or 0
@@ -85,4 +98,5 @@ def render_question(
         body="\n".join([*rows, "", *(f"{sentence}\n" for sentence in then)]),
         hours=limit,
         mail=compose("approval_mail", f"{words.prefix(classifier)}{waits}", values),
+        manifest_sha256=manifest_sha256,
     )

@@ -19,18 +19,19 @@ from mnist_tasks.report.approval import render_question
 from tests.decided_run import APPROVED, DECLINED, KEPT, decided_run
 from tests.unit.test_report_render import Page
 
+ASKED = "ab" * 32
 AIRFLOW = "https://airflow.example.com"
 ASKING, SILENT = DECLINED.plan, KEPT.plan
 CHAMPION = KEPT.decision.champion
 YES, NO, NOBODY = (
-    Answer(reply="approved", by="ada"),
-    Answer(reply="rejected", by="ada"),
-    Answer(reply="unanswered"),
+    Answer(reply="approved", by="ada", manifest_sha256=ASKED),
+    Answer(reply="rejected", by="ada", manifest_sha256=ASKED),
+    Answer(reply="unanswered", manifest_sha256=ASKED),
 )
 
 
 def question(plan: Plan = ASKING, champion: Champion | None = CHAMPION, airflow_url: str = AIRFLOW):
-    return render_question(MNIST, plan, DECLINED.best, champion, step="approve", airflow_url=airflow_url)
+    return render_question(MNIST, plan, DECLINED.best, ASKED, champion, step="approve", airflow_url=airflow_url)
 
 
 def test_the_question_has_the_candidates_figures_and_what_each_answer_leads_to() -> None:
@@ -60,7 +61,7 @@ def test_the_mail_leads_to_where_airflow_takes_the_answer() -> None:
 
 def test_the_mail_names_the_dag_that_waits() -> None:
     plan = ASKING.model_copy(update={"dag_id": CONTRACTS.training_dag})
-    mail = render_question(CONTRACTS, plan, DECLINED.best, CHAMPION, step="approve").mail
+    mail = render_question(CONTRACTS, plan, DECLINED.best, ASKED, CHAMPION, step="approve").mail
 
     for part in (mail.text, Page(mail.html).text):
         assert "A run of contracts_training waits for a person's answer." in part

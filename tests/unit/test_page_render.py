@@ -119,7 +119,7 @@ def test_the_headline_says_where_the_run_is(view, expected):
 
 
 def test_who_approved_is_named_as_airflows_statement_and_stays_text():
-    data = decided_run(answer=Answer(reply="approved", by=HOSTILE.removesuffix("\x1b[2J")))
+    data = decided_run(answer=Answer(reply="approved", by=HOSTILE.removesuffix("\x1b[2J"), manifest_sha256="e" * 64))
     page = render.run(view_of(data))
 
     assert "Approved by <strong>&#34;&gt;&lt;script&gt;alert(1)&lt;/script&gt;</strong>, as Airflow states." in page

@@ -23,8 +23,9 @@ PROMOTE = {
 BACK = {"MNIST_TO": "mnist_model_20261124_020005_final", "MNIST_REASON": "the field says so"}
 
 
-APPROVED = {"MNIST_ANSWER": "approved", "MNIST_ANSWERED_BY": "Ada Lovelace <ada@example.com>"}
-UNANSWERED = {"MNIST_ANSWER": "unanswered"}
+ABOUT = {"MNIST_ANSWERED_MANIFEST": "ab" * 32}
+APPROVED = ABOUT | {"MNIST_ANSWER": "approved", "MNIST_ANSWERED_BY": "Ada Lovelace <ada@example.com>"}
+UNANSWERED = ABOUT | {"MNIST_ANSWER": "unanswered"}
 
 
 def test_what_is_asked_for_survives_the_way_through_the_environment() -> None:
@@ -58,7 +59,10 @@ def test_any_other_argument_is_refused(arguments: list[str]) -> None:
         ("rollback", BACK | {"MNIST_TO": "../mnist_model_20261124_020005_final"}),
         ("rollback", BACK | {"MNIST_REASON": "short"}),
         ("rollback", BACK | {"MNIST_REASON": "first line\r\nBcc: somebody@example.com"}),
-        ("promote", {"MNIST_ANSWER": "approved"}),
+        ("promote", ABOUT),
+        ("promote", {"MNIST_ANSWER": "unanswered"}),
+        ("promote", APPROVED | {"MNIST_ANSWERED_MANIFEST": "mnist_model_20261124_020005"}),
+        ("promote", ABOUT | {"MNIST_ANSWER": "approved"}),
         ("promote", {"MNIST_ANSWERED_BY": "ada"}),
         ("promote", UNANSWERED | {"MNIST_ANSWERED_BY": "ada"}),
         ("promote", APPROVED | {"MNIST_ANSWER": "yes"}),

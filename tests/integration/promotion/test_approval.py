@@ -13,16 +13,23 @@ from mnist_tasks.promotion.release import Settled, find_settled
 from mnist_tasks.report.approval import compose_question
 from tests.faults import contents, finals
 
+OTHER = "ab" * 32
 YES, NO, NOBODY = (
-    Answer(reply="approved", by="ada"),
-    Answer(reply="rejected", by="ada"),
-    Answer(reply="unanswered"),
+    Answer(reply="approved", by="ada", manifest_sha256=OTHER),
+    Answer(reply="rejected", by="ada", manifest_sha256=OTHER),
+    Answer(reply="unanswered", manifest_sha256=OTHER),
 )
+
+
+def about(world: Any, plan: Any, answer: Answer) -> Answer:
+    """The answer, given to what the run's question shows now."""
+    asked = compose_question(world.chain, plan.run, step="approve")
+    return answer.model_copy(update={"manifest_sha256": asked.manifest_sha256})
 
 
 def test_an_approved_candidate_is_promoted_and_the_decision_names_who_approved(world: Any) -> None:
     plan, _ = world.train(1, "good", approval_hours=2)
-    decision = world.promote(plan, answer=YES)
+    decision = world.promote(plan, answer=about(world, plan, YES))
     assert (decision.outcome, decision.evidence.approved_by) == ("released", "ada")
     assert world.champion() == decision.final
     assert decisions.find_of_run(world.chain, plan.run) == decision
@@ -32,7 +39,7 @@ def test_an_approved_candidate_is_promoted_and_the_decision_names_who_approved(w
 def test_without_an_approval_there_is_no_final_and_the_champion_stays(world: Any, answer: Answer, reason: str) -> None:
     first = world.night(1, "fair")
     plan, (candidate,) = world.train(2, "good", approval_hours=2)
-    decision = world.promote(plan, answer=answer)
+    decision = world.promote(plan, answer=about(world, plan, answer))
     assert (decision.outcome, decision.reason, decision.candidate) == ("declined", reason, candidate.name)
     assert (decision.final, decision.evidence.approved_by, decision.comparison) == (None, None, None)
     assert finals(world.storage) == {first.final}
@@ -42,16 +49,28 @@ def test_without_an_approval_there_is_no_final_and_the_champion_stays(world: Any
 
 def test_an_answer_that_came_stands_whatever_a_retry_says(world: Any) -> None:
     plan, _ = world.train(1, "good", approval_hours=2)
-    first = world.promote(plan, answer=NO)
+    first = world.promote(plan, answer=about(world, plan, NO))
     before = contents(world.storage)
-    assert world.promote(plan, later=60, answer=YES) == first
+    assert world.promote(plan, later=60, answer=about(world, plan, YES)) == first
+    assert contents(world.storage) == before
+
+
+@pytest.mark.parametrize("answer", [YES, NO, NOBODY])
+def test_an_answer_to_another_candidate_decides_nothing(world: Any, answer: Answer) -> None:
+    """The one that a person was shown was damaged and trained again, or another one is the best by now."""
+    plan, _ = world.train(1, "good", approval_hours=2)
+    before = contents(world.storage)
+
+    with pytest.raises(ConfigurationError, match=f"{answer.reply}.* was given to another candidate"):
+        world.promote(plan, answer=answer)
+
     assert contents(world.storage) == before
 
 
 def test_an_approval_opens_no_gate(world: Any) -> None:
     plan, _ = world.train(1, "bad", approval_hours=2)
     with pytest.raises(GateFailed):
-        world.promote(plan, answer=YES)
+        world.promote(plan, answer=about(world, plan, YES))
     decision = decisions.find_of_run(world.chain, plan.run)
     assert (decision.outcome, decision.evidence.approved_by) == ("rejected", "ada")
     assert finals(world.storage) == set()
