@@ -15,8 +15,8 @@ MnistError
 └── TemporaryError          may pass on its own: network, throttling, a mail server that is down
 ```
 
-Only `TemporaryError` and `Conflict` deserve a retry; `is_temporary` is the one place that says so. A message names
-what came, what was expected and how to mend it.
+Only `TemporaryError` and `Conflict` deserve a retry: `is_temporary` says so here, the DAGs' retry policy to Airflow. A
+message names what came, what was expected and how to mend it.
 """
 
 from __future__ import annotations

@@ -64,7 +64,7 @@ class EcsWorkOperator(ResumableJobMixin, EcsRunTaskOperator):
 
     Args:
         work: Makes the work of the context that Airflow gives this step.
-        capacity: Where to run it; the last try runs on FARGATE.
+        capacity: Where to run it; the last try asks for FARGATE.
         job: What `work` may need besides, for a step that is mapped: plain JSON, checked there.
         kwargs: Those of the stock operator; `overrides` and `tags` are made of the work.
     """

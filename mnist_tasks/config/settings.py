@@ -43,7 +43,7 @@ class Settings(Frozen):
     security_groups: tuple[str, ...] = Field((), description="security groups of the tasks (AWS only)")
     assign_public_ip: Literal["ENABLED", "DISABLED"] = Field("DISABLED", description="public address of the tasks")
     capacity: Literal["FARGATE", "FARGATE_SPOT"] = Field(
-        "FARGATE_SPOT", description="where training runs; the last try of a step runs on FARGATE whatever this says"
+        "FARGATE_SPOT", description="where training runs; the last try of a step asks for FARGATE, whatever this says"
     )
     poll_seconds: float = Field(6, ge=0.1, le=60, description="seconds between two looks at a running ECS task")
     retry_seconds: int = Field(
