@@ -63,9 +63,13 @@ def find_settled(chain: Chain, slug: str) -> Settled | None:
     shown = read_champion(chain.storage, chain.layout)
     if shown is None or shown.decision < decision.champion.decision:
         return None
-    last = chain.find_newest()  # the pointer may be a decision behind
-    now = last.decision.champion if last else None
-    return Settled(decision, in_service=now is not None and now.decision == decision.sequence)
+    return Settled(decision, in_service=shown.decision == decision.sequence and _is_in_service(chain, shown))
+
+
+def _is_in_service(chain: Chain, shown: Champion) -> bool:
+    """The pointer for consumers may be a decision behind."""
+    last = chain.find_newest()
+    return last is not None and last.decision.champion == shown
 
 
 def update_champion(chain: Chain) -> None:
