@@ -38,16 +38,20 @@ def start(home: Home, ports: Ports, docker_socket: Path) -> subprocess.Popen[byt
 
 def wait_ready(process: subprocess.Popen[bytes], ports: Ports) -> None:
     """Return once it answers. Raises LocalCloudError when it ends or stays silent."""
-    wait_until(lambda: process.poll() is not None or is_healthy(ports.emulator), START_SECONDS)
+    # Not the whole patience at once: it is asked again until the time is up.
+    answered = wait_until(lambda: process.poll() is not None or is_healthy(ports.emulator, seconds=5), START_SECONDS)
     if process.poll() is not None:
         raise LocalCloudError(f"the AWS emulator ended with exit code {process.returncode} while starting")
-    if not is_healthy(ports.emulator):
+    if not answered:
         raise LocalCloudError(f"the AWS emulator did not answer on port {ports.emulator} within {START_SECONDS:.0f} s")
 
 
-def is_healthy(port: int) -> bool:
-    """Whether an emulator answers its health check there."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+def is_healthy(port: int, seconds: float = 30) -> bool:
+    """Whether an emulator answers its health check there, and with a silence of no more than so many seconds.
+
+    The patience is for a busy machine: what seems dead is restarted. Where nothing listens, it takes no time.
+    """
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=seconds)
     try:
         connection.request("GET", "/_ministack/health")
         return connection.getresponse().status == http.HTTPStatus.OK

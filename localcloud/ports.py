@@ -25,7 +25,7 @@ def choose(previous: Ports | None, listening: Listening) -> Ports:
 def is_open(port: int) -> bool:
     """Whether something listens there."""
     with socket.socket() as probe:
-        probe.settimeout(2)
+        probe.settimeout(30)  # where nothing listens, the kernel refuses at once
         return probe.connect_ex((LOOPBACK, port)) == 0
 
 

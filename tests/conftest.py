@@ -5,10 +5,15 @@ from __future__ import annotations
 import socket
 
 import pytest
+from hypothesis import settings
 
 from benchmarks import data
 from mnist_tasks.dataset import Dataset, read_npz
 from mnist_tasks.definitions.mnist import MNIST
+
+# By default, an example that takes longer than 0.2 s fails its test: on a busy machine that says nothing.
+settings.register_profile("patient", settings(deadline=None))
+settings.load_profile("patient")
 
 
 @pytest.fixture(scope="session")

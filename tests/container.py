@@ -64,7 +64,7 @@ def start(environment: Mapping[str, str], *options: str) -> subprocess.Popen[str
 def run(environment: Mapping[str, str], *options: str) -> tuple[int, str, str]:
     """Exit code, stdout, stderr."""
     with start(environment, *options) as process:
-        out, err = process.communicate(timeout=120)
+        out, err = process.communicate(timeout=600)
     return process.returncode, out, err
 
 

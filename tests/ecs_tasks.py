@@ -14,13 +14,13 @@ import localcloud
 
 IMAGE = "python:3.11-slim"
 CONTAINER = "main"
-DEADLINE_SECONDS = 30.0
+DEADLINE_SECONDS = 120.0
 
 
-def poll(look: Callable[[], Any], until: Callable[[Any], bool] = bool) -> Any:
-    deadline = time.monotonic() + DEADLINE_SECONDS
+def poll(look: Callable[[], Any], until: Callable[[Any], bool] = bool, *, seconds: float = DEADLINE_SECONDS) -> Any:
+    deadline = time.monotonic() + seconds
     while not until(value := look()):
-        assert time.monotonic() < deadline, f"still {value!r} after {DEADLINE_SECONDS:.0f} s"
+        assert time.monotonic() < deadline, f"still {value!r} after {seconds:.0f} s"
         time.sleep(0.05)
     return value
 
@@ -93,21 +93,30 @@ class Tasks:
             return []
         return [event["message"] for event in answer["events"]]
 
+    def await_lines(self, task: str, count: int = 1) -> list[str]:
+        """All its lines, once there are so many: CloudWatch may get the last ones after ECS says STOPPED."""
+        return poll(lambda: self.lines(task), lambda lines: len(lines) >= count)
+
 
 def follows(second: dict[str, Any], first: dict[str, Any]) -> bool:
     """Whether a task was created after another one had stopped. The emulator tells createdAt in whole seconds."""
     return bool(second["createdAt"] >= first["stoppedAt"].replace(microsecond=0))
 
 
-def is_alive(pid: int) -> bool:
+def process_state(pid: int) -> str:
+    """Its letter, as proc(5) has them; empty where there is no such process."""
     try:
-        return "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except OSError:
-        return False
+        return ""
+
+
+def is_alive(pid: int) -> bool:
+    return process_state(pid) not in {"", "Z"}
 
 
 def control(cloud: localcloud.Cloud, action: str, **request: Any) -> dict[str, Any]:
     """`spot-interruption` (task: its ARN) or `capacity` (failures: how many); see localcloud/README.md."""
     url = f"{cloud.environment['AWS_ENDPOINT_URL']}/_localcloud/{action}"
-    with urllib.request.urlopen(urllib.request.Request(url, json.dumps(request).encode()), timeout=10) as answer:
+    with urllib.request.urlopen(urllib.request.Request(url, json.dumps(request).encode()), timeout=60) as answer:
         return json.load(answer)

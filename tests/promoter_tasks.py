@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mnist_tasks import events
 from tests.ecs_tasks import poll
 
 
@@ -30,5 +31,20 @@ def run_promoter(
         lambda: ecs.describe_tasks(cluster=cluster, tasks=[task])["tasks"][0], lambda t: t["lastStatus"] == "STOPPED"
     )
     stream = f"{environment['MNIST_PROMOTER_LOG_STREAM_PREFIX']}/promoter/{task.rpartition('/')[2]}"
-    events = logs.get_log_events(logGroupName=environment["MNIST_LOG_GROUP"], logStreamName=stream, startFromHead=True)
-    return ended["containers"][0]["exitCode"], "\n".join(event["message"] for event in events["events"])
+    group = environment["MNIST_LOG_GROUP"]
+
+    def lines() -> list[str]:
+        try:
+            found = logs.get_log_events(logGroupName=group, logStreamName=stream, startFromHead=True)
+        except logs.exceptions.ResourceNotFoundException:
+            return []
+        return [event["message"] for event in found["events"]]
+
+    # CloudWatch may get the last line after ECS says STOPPED.
+    return ended["containers"][0]["exitCode"], "\n".join(poll(lines, lambda found: any(map(_is_last, found))))
+
+
+def _is_last(line: str) -> bool:
+    """Whether this is how the promoter ends: it tells its decision, or why there is none."""
+    event = events.read(line)
+    return event is not None and event.get("event") in {"decided", "failed"}

@@ -74,8 +74,8 @@ class Try:
     def run(self) -> dict[str, Any]:
         """To its end; the outcome has `error` and `message`, None on success."""
         process = self.start()
-        process.join(60)
-        assert process.exitcode is not None, "the try did not end within a minute"
+        process.join(300)
+        assert process.exitcode is not None, "the try did not end within five minutes"
         return self.outcome()
 
     def outcome(self) -> dict[str, Any]:
@@ -245,16 +245,16 @@ class CallOff:
 
 @dataclass(frozen=True)
 class Interrupt:
-    """The process gets a SIGINT when an operation is called for the nth time."""
+    """The process gets a SIGINT at the first call of an operation after a file is there."""
 
     operation: str
-    nth: int = 3
+    after: Path
 
     def __call__(self) -> None:
-        calls = iter(range(1, self.nth))
+        left = iter([True])
 
         def interrupt(request: Any, send: Callable[[Any], Any]) -> Any:
-            if _is(request, self.operation) and next(calls, None) is None:
+            if _is(request, self.operation) and self.after.exists() and next(left, False):
                 signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
             return send(request)
 

@@ -34,8 +34,8 @@ def docker(*words: str, check: bool = True, **options: Any) -> subprocess.Comple
 def engine() -> str:
     """The engine's address."""
     try:
-        docker("version", timeout=30)
-        docker("compose", "version", timeout=30)
+        docker("version", timeout=120)
+        docker("compose", "version", timeout=120)
     except (OSError, subprocess.SubprocessError) as error:
         reason = f"no Docker engine with compose answers: {error}"
         if os.environ.get("MNIST_REQUIRE_ENGINE") == "1":

@@ -79,7 +79,7 @@ def test_a_container_is_removed_when_its_task_has_ended(tasks: Tasks) -> None:
     task = tasks.run("print('the end')")
     tasks.finish(task)
 
-    assert tasks.lines(task) == ["the end"]
+    assert tasks.await_lines(task) == ["the end"]
     assert container_of(task, "--all") == ""
 
 

@@ -169,7 +169,7 @@ def test_training_ignores_a_state_that_was_tampered_with(
     assert "does not hold what was encrypted for it" in caplog.messages[0]
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_whatever_bytes_come_they_are_refused_as_damaged(encryption: Encryption, data: st.DataObject) -> None:
     body = encryption.encrypt(BODY, HERE)

@@ -393,13 +393,16 @@ def test_other_images_restart_the_cloud_with_them(home: Path) -> None:
 
 
 def test_a_warm_start_takes_seconds(home: Path) -> None:
+    """The best of three: a busy machine slows some of them down, and a slow start would be slow each time."""
     localcloud.up(home)
-    localcloud.down(home)
-    started = time.monotonic()
+    seconds = []
+    for _ in range(3):
+        localcloud.down(home)
+        started = time.monotonic()
+        localcloud.up(home)
+        seconds.append(time.monotonic() - started)
 
-    localcloud.up(home)
-
-    assert time.monotonic() - started < 10  # 1.4 s on a quiet machine
+    assert min(seconds) < 10  # 1.4 s on a quiet machine
 
 
 def test_every_output_of_the_stack_is_a_variable(cloud: localcloud.Cloud) -> None:

@@ -41,7 +41,7 @@ def test_overrides_change_command_and_environment(tasks: Tasks) -> None:
     task = tasks.run_definition(definition, overrides=changes)
 
     assert tasks.finish(task)["containers"][0]["exitCode"] == 0
-    assert tasks.lines(task) == ["yes a = ü"]
+    assert tasks.await_lines(task) == ["yes a = ü"]
 
 
 def test_nothing_of_the_hosts_environment_reaches_a_task(
@@ -50,7 +50,7 @@ def test_nothing_of_the_hosts_environment_reaches_a_task(
     task = tasks.run("import json, os; print(json.dumps(dict(os.environ)))")
     tasks.finish(task)
 
-    seen = json.loads(tasks.lines(task)[0])
+    seen = json.loads(tasks.await_lines(task)[0])
 
     host = {name for name in os.environ if os.environ[name] == seen.get(name)} - {"LANG", "LC_CTYPE"}
     assert host == set()
@@ -77,14 +77,14 @@ while True:
     many = tasks.run("for number in range(2000): print('line', number)")
     tasks.finish(many)
     # CloudWatch answers up to 10,000 events at once.
-    assert tasks.lines(many) == [f"line {number}" for number in range(2000)]
+    assert tasks.await_lines(many, 2000) == [f"line {number}" for number in range(2000)]
 
 
 def test_standard_error_and_a_last_line_without_newline_are_logged(tasks: Tasks) -> None:
     task = tasks.run("import sys; sys.stderr.write('to stderr\\n'); sys.stderr.flush(); sys.stdout.write('the end')")
     tasks.finish(task)
 
-    assert sorted(tasks.lines(task)) == ["the end", "to stderr"]
+    assert sorted(tasks.await_lines(task, 2)) == ["the end", "to stderr"]
 
 
 def test_an_unknown_image_fails_with_a_message_that_names_it(tasks: Tasks) -> None:
@@ -133,14 +133,15 @@ child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(300)"])
 print(os.getpid(), child.pid)
 time.sleep(300)
 """
-    task = tasks.run(code, stop_timeout=1)
+    task = tasks.run(code, stop_timeout=8)
     pids = [int(pid) for pid in poll(lambda: tasks.lines(task))[0].split()]
     started = time.monotonic()
 
     tasks.stop(task)
 
     poll(lambda: not any(map(is_alive, pids)))
-    assert 1 <= time.monotonic() - started < 5
+    # Neither after the five seconds that the emulator would give it, nor after the two minutes that Fargate allows.
+    assert 8 <= time.monotonic() - started < 60
 
 
 def test_a_container_ends_with_its_first_process(tasks: Tasks) -> None:
@@ -151,7 +152,8 @@ print(subprocess.Popen([sys.executable, "-c", "import time; time.sleep(300)"]).p
     task = tasks.run(code)
     tasks.finish(task)
 
-    poll(lambda: not is_alive(int(tasks.lines(task)[0])))
+    child = int(tasks.await_lines(task)[0])
+    poll(lambda: not is_alive(child))
 
 
 def test_a_task_runs_under_its_roles_credentials(tasks: Tasks) -> None:
@@ -160,7 +162,7 @@ def test_a_task_runs_under_its_roles_credentials(tasks: Tasks) -> None:
     tasks.finish(task)
 
     role = tasks.trainer_role().rpartition("/")[2]
-    assert f":assumed-role/{role}/{task.rpartition('/')[2]}" in tasks.lines(task)[-1]
+    assert f":assumed-role/{role}/{task.rpartition('/')[2]}" in tasks.await_lines(task)[-1]
 
 
 def test_a_task_without_a_role_has_no_credentials_at_all(tasks: Tasks) -> None:
@@ -168,7 +170,7 @@ def test_a_task_without_a_role_has_no_credentials_at_all(tasks: Tasks) -> None:
     task = tasks.run_definition(tasks.register(role=False, image=tasks.image, command=["python", "-c", code]))
     tasks.finish(task)
 
-    assert tasks.lines(task) == ["None"]
+    assert tasks.await_lines(task) == ["None"]
 
 
 def test_two_tasks_run_at_the_same_time(tasks: Tasks) -> None:
@@ -176,7 +178,7 @@ def test_two_tasks_run_at_the_same_time(tasks: Tasks) -> None:
     both = [tasks.run(code), tasks.run(code)]
     try:
         poll(lambda: all(tasks.lines(task) == ["started"] for task in both))
-        assert [tasks.describe(task)["lastStatus"] for task in both] == ["RUNNING", "RUNNING"]
+        poll(lambda: [tasks.describe(task)["lastStatus"] for task in both] == ["RUNNING", "RUNNING"])
     finally:
         for task in both:
             tasks.stop(task)
@@ -188,16 +190,19 @@ def test_a_burst_of_tasks_all_start_and_no_line_is_lost(tasks: Tasks) -> None:
     burst = [tasks.run_definition(definition) for _ in range(30)]
 
     assert {tasks.finish(task)["containers"][0].get("exitCode") for task in burst} == {0}
-    assert {tuple(tasks.lines(task)) for task in burst} == {("1", "2")}
+    assert {tuple(tasks.await_lines(task, 2)) for task in burst} == {("1", "2")}
 
 
 def test_an_empty_task_takes_about_a_second(tasks: Tasks) -> None:
+    """The best of five: a busy machine slows some of them down, and a slow cloud would be slow each time."""
     definition = tasks.register(image=tasks.image, command=["true"])
-    started = time.monotonic()
+    seconds = []
+    for _ in range(5):
+        started = time.monotonic()
+        tasks.finish(tasks.run_definition(definition))
+        seconds.append(time.monotonic() - started)
 
-    tasks.finish(tasks.run_definition(definition))
-
-    assert time.monotonic() - started < 3  # 0.2 s on a quiet machine
+    assert min(seconds) < 3  # 0.2 s on a quiet machine
 
 
 def test_each_task_has_a_folder_of_its_own_to_write_to(tasks: Tasks) -> None:
@@ -206,8 +211,8 @@ def test_each_task_has_a_folder_of_its_own_to_write_to(tasks: Tasks) -> None:
     tasks.finish(one)
     tasks.finish(other)
 
-    assert tasks.lines(one)[0].endswith("['scratch']")
-    assert tasks.lines(one) != tasks.lines(other)
+    assert tasks.await_lines(one)[0].endswith("['scratch']")
+    assert tasks.await_lines(one) != tasks.await_lines(other)
 
 
 def test_the_trainers_task_definition_runs_the_trainers_module(tasks: Tasks, cloud: localcloud.Cloud) -> None:

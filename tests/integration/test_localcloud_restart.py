@@ -149,7 +149,7 @@ def test_a_token_is_forgotten_after_24_hours_or_an_hour_after_its_task_stopped_a
         tasks.finish(task)
     localcloud.down(home)
 
-    age(home, recent, stopped_at=HOUR_SECONDS - 60, created_at=24 * HOUR_SECONDS - 60)
+    age(home, recent, stopped_at=HOUR_SECONDS - 300, created_at=24 * HOUR_SECONDS - 300)
     age(home, gone, stopped_at=HOUR_SECONDS)
     age(home, old, created_at=24 * HOUR_SECONDS)
     tasks = tasks_of(localcloud.up(home))

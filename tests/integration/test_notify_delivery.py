@@ -74,10 +74,10 @@ def start() -> Iterator[Start]:
     running: list[Controller] = []
 
     def start_one(postmaster: Postmaster, **options: Any) -> MailServer:
-        controller = Controller(postmaster, hostname="127.0.0.1", port=free_port(), **options)
+        controller = Controller(postmaster, hostname="127.0.0.1", port=free_port(), ready_timeout=60, **options)
         controller.start()
         running.append(controller)
-        return MailServer("127.0.0.1", controller.port, timeout=5)
+        return MailServer("127.0.0.1", controller.port, timeout=60)
 
     yield start_one
     for controller in running:

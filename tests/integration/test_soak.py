@@ -23,7 +23,7 @@ class Soak:
     def run(self, *options: str) -> subprocess.CompletedProcess[str]:
         places = ["--folder", str(self.folder / "state"), "--output", str(self.folder / "soak.json")]
         command = [sys.executable, "-m", "tests.soak", *places, *options]
-        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=500, check=False)
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=1700, check=False)
 
 
 @pytest.fixture(scope="module")

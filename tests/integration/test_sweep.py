@@ -37,7 +37,7 @@ def swept(tmp_path_factory: pytest.TempPathFactory, mnist_file: bytes) -> dict[s
     """What the sweep reports. `mnist_file` sees to it that the data set is at hand."""
     output = tmp_path_factory.mktemp("sweep") / "sweep.json"
     command = [sys.executable, "-m", "tests.sweep", "--sample", "--output", str(output)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=500)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=1700)
     assert output.exists(), done.stderr[-3000:]
     return json.loads(output.read_text()) | {"status": done.returncode, "said": done.stdout}
 

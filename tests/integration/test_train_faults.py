@@ -20,7 +20,7 @@ from mnist_tasks.checkpoints import Manifest
 from mnist_tasks.config import TrainingJob
 from mnist_tasks.storage import Storage, sha256_of
 from tests.container import LAYOUT, ROOT, job_for
-from tests.ecs_tasks import control, follows, poll
+from tests.ecs_tasks import control, follows, poll, process_state
 from tests.tries import Try
 
 # Not a byte can be written to any file; what would have to be is lost with an error, as on a full disk.
@@ -67,7 +67,7 @@ class Training:
 
     def await_epoch(self) -> None:
         """Return when there is an epoch to go on from."""
-        poll(lambda: self.storage.exists(LAYOUT.resume(self.job.run, self.job.candidate)))
+        poll(lambda: self.storage.exists(LAYOUT.resume(self.job.run, self.job.candidate)), seconds=180)
 
     @property
     def manifest(self) -> Manifest:
@@ -121,13 +121,14 @@ def test_training_needs_no_disk(new_training: Callable[..., Training]) -> None:
 def test_spot_interrupts_then_has_no_capacity_and_the_last_try_ends_in_the_same_bits_on_demand(
     new_training: Callable[..., Training], cloud: localcloud.Cloud
 ) -> None:
-    undisturbed, training = new_training(), new_training()
+    # Enough epochs for the interruption to come before the last one.
+    undisturbed, training = new_training(epochs=20), new_training(epochs=20)
     assert undisturbed.attempt().run()["error"] is None
 
     process = training.attempt().start()
     training.await_epoch()
     control(cloud, "spot-interruption", task=training.tasks()[0]["taskArn"])
-    process.join(60)
+    process.join(300)
     first = training.attempt().outcome()
     assert first["error"] == "TemporaryError"
     assert "Fargate Spot took its capacity back" in first["message"]
@@ -157,14 +158,15 @@ def test_a_worker_that_froze_and_comes_back_costs_its_successor_a_try_and_the_tr
     process = old.start()
     training.await_epoch()
     os.kill(process.pid or 0, signal.SIGSTOP)
+    poll(lambda: process_state(process.pid or 0) == "T")  # from now on it tells nothing
     old.state.delete("progress")
     successor = training.attempt(2).start()
     poll(lambda: old.state.get("progress"))  # the successor has found the task: it tells how far it is
 
     process.terminate()
     os.kill(process.pid or 0, signal.SIGCONT)
-    process.join(60)
-    successor.join(60)
+    process.join(300)
+    successor.join(300)
 
     assert training.attempt(2).outcome()["error"] == "TemporaryError"
     assert training.attempt(3).run()["error"] is None

@@ -30,7 +30,7 @@ from tests.container import commit_anything, job_for
 from tests.ecs_tasks import control
 from tests.tries import CallOff, Fail, Forget, Interrupt, KillAfter, Operator, RefuseCheckpoints, Try, Unknown
 
-DEADLINE_SECONDS = 30.0
+DEADLINE_SECONDS = 120.0
 
 # A container that says that it is there, waits for its exit code, and takes SIGTERM as the trainer does (or ignores
 # its meaning, and exits with 0).
@@ -358,7 +358,7 @@ def test_an_ecs_that_is_busy_while_training_runs_fails_nothing(step: Step, opera
     process = step.attempt(operator, fault=Fail("DescribeTasks", "ThrottlingException", times=30)).start()
     step.await_container()
     step.end(commit=True)
-    process.join(60)
+    process.join(DEADLINE_SECONDS)
 
     assert step.attempt().outcome()["error"] is None
     assert len(step.tasks()) == 1
@@ -391,7 +391,7 @@ def test_a_kill_stops_the_task(step: Step) -> None:
 
 @pytest.mark.parametrize("operator", OURS_ALONE)
 def test_any_other_exit_stops_the_task_as_well(step: Step, operator: Operator) -> None:
-    attempt = step.attempt(operator, fault=Interrupt("DescribeTasks"))
+    attempt = step.attempt(operator, fault=Interrupt("DescribeTasks", after=step.folder / "started"))
     process = attempt.start()
     step.await_container()
     process.join(DEADLINE_SECONDS)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import signal
-import time
+import subprocess
+import sys
 import uuid
 from collections.abc import Callable
 from dataclasses import replace
@@ -23,9 +24,27 @@ from mnist_tasks.storage import Storage, sha256_of
 from mnist_tasks.training.resume import Resume
 from mnist_tasks.training.state import State
 from tests.candidates import history
-from tests.container import LAYOUT, commit_anything, job_for, keys, run, start, wait_for
+from tests.container import LAYOUT, commit_anything, job_for, keys, run
 
 EPOCHS = 3
+
+# The trainer, which sends itself a signal once it has written a line with all these words, or so many seconds later.
+# A signal from outside might come when training has gone on, or has ended.
+STRUCK = """
+import os, runpy, sys, threading
+number, later, *words = int(sys.argv[1]), float(sys.argv[2]), *sys.argv[3:]
+write = sys.stdout.write
+def write_then_strike(text):
+    write(text)
+    if all(word in text for word in words):
+        sys.stdout.flush()
+        if later:
+            threading.Timer(later, os.kill, (os.getpid(), number)).start()
+        else:
+            os.kill(os.getpid(), number)
+sys.stdout.write = write_then_strike
+runpy.run_module("mnist_tasks.training", run_name="__main__")
+"""
 
 
 @pytest.fixture
@@ -63,14 +82,19 @@ def uninterrupted(whole_run: Callable[[int], str]) -> str:
     return whole_run(EPOCHS)
 
 
-def kill_at(environment: dict[str, str], job: TrainingJob, *words: str, later: float = 0) -> None:
-    """Start the container and end it without warning as soon as it says these words, or so many seconds later."""
-    with start(environment | job.to_environment()) as process:
-        wait_for(process, *words)
-        time.sleep(later)
-        process.send_signal(signal.SIGKILL)
-        process.communicate(timeout=60)
-    assert process.returncode == -signal.SIGKILL
+def kill_at(
+    environment: dict[str, str],
+    job: TrainingJob,
+    *words: str,
+    later: float = 0,
+    by: signal.Signals = signal.SIGKILL,
+    code: int = -signal.SIGKILL,
+) -> None:
+    """Have the container end with this code, by a signal, as soon as it says these words, or so many seconds later."""
+    command = [sys.executable, "-c", STRUCK, str(int(by)), str(later), *words]
+    variables = environment | job.to_environment()
+    done = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=600, check=False)
+    assert done.returncode == code, done
 
 
 def finish(environment: dict[str, str], storage: Storage, job: TrainingJob) -> tuple[checkpoints.Manifest, str]:
@@ -142,11 +166,7 @@ def test_a_full_run_killed_at_every_epochs_end_and_in_between_ends_in_the_same_b
 def test_stopped_by_sigterm_it_ends_with_143_and_goes_on_in_the_same_bits(
     environment: dict[str, str], storage: Storage, lasting: TrainingJob, uninterrupted: str
 ) -> None:
-    with start(environment | lasting.to_environment()) as process:
-        wait_for(process, f"epoch 1/{EPOCHS}", "val_loss")
-        process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=60)
-    assert process.returncode == 143
+    kill_at(environment, lasting, f"epoch 1/{EPOCHS}", "val_loss", by=signal.SIGTERM, code=143)
     assert keys(storage) == set()
     manifest, out = finish(environment, storage, lasting)
     assert "resumed after epoch" in out

@@ -42,11 +42,11 @@ def with_bad_labels(mnist: Dataset) -> Dataset:
     return spoiled(mnist, y_train=labels)
 
 
-def test_the_real_data_set_passes_in_less_than_two_seconds(mnist: Dataset) -> None:
+def test_the_real_data_set_passes_in_seconds(mnist: Dataset) -> None:
     started = time.process_time()
     report = validate(mnist, "a" * 64, MNIST, accepted=None, now=FIRST_NIGHT)
-    # 0.35 s on an idle core of 2024; the bound tells a quadratic check from a busy machine.
-    assert time.process_time() - started < 2
+    # 0.35 s on an idle core of 2024. A check that compares each image with each other one would take minutes.
+    assert time.process_time() - started < 10
     assert report.failures == ()
     assert report.statistics.train.pixel_mean == pytest.approx(33.318421)
     assert report.statistics.test.class_counts == (980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009)

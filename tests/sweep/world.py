@@ -119,7 +119,7 @@ def _environment(task: Mapping[str, Any]) -> dict[str, str]:
     return {entry["name"]: entry["value"] for container in containers for entry in container.get("environment", [])}
 
 
-def settled(account: Account, slug: str, seconds: float = 20.0) -> list[dict[str, Any]]:
+def settled(account: Account, slug: str, seconds: float = 120.0) -> list[dict[str, Any]]:
     """The run's tasks, once all have ended or the time is up.
 
     A step may succeed as soon as its checkpoint is committed, a moment before the container's process ends. A second

@@ -15,7 +15,7 @@ from mnist_tasks.attestation.nsm import decode_response
 from mnist_tasks.errors import AttestationRefused
 from tests.forged_documents import NOW, content, document, make_chain, policy, public_der, rsa_key, sealed
 
-EXAMPLES = settings(max_examples=200, deadline=None)
+EXAMPLES = settings(max_examples=200)
 
 SCALARS = st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats() | st.binary(max_size=60) | st.text()
 KEYS = st.integers(-2, 40) | st.text(max_size=12) | st.booleans() | st.binary(max_size=4)

@@ -71,7 +71,7 @@ def endpoint() -> Iterator[tuple[Endpoint, str]]:
 
 
 def connect(url: str) -> AttestedKms:
-    config = Config(retries={"total_max_attempts": 1}, connect_timeout=2, read_timeout=5)
+    config = Config(retries={"total_max_attempts": 1}, connect_timeout=60, read_timeout=60)
     keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
     return AttestedKms(boto3.client("kms", endpoint_url=url, region_name="us-east-1", config=config, **keys), Source())
 

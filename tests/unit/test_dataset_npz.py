@@ -251,7 +251,7 @@ def mutated(original: bytes) -> st.SearchStrategy[bytes]:
     )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(st.one_of(mutated(saved()), mutated(saved(compressed=True)), mutated(write_npz(SMALL)), st.binary(max_size=300)))
 def test_damaged_bytes_give_the_data_set_or_a_data_error_and_nothing_else(data: bytes) -> None:
     with contextlib.suppress(DataError):

@@ -17,7 +17,7 @@ import pytest
 
 from localcloud.images import Image
 from localcloud.runtime.child import ChildProcesses
-from localcloud.runtime.container import NotFoundError
+from localcloud.runtime.container import Container, NotFoundError
 from localcloud.runtime.engine import ConflictError, CreateRequest, Engine, TaskSettings
 from localcloud.runtime.logs import MAX_LINE_BYTES, STDERR, STDOUT, Line, Log
 from localcloud.runtime.routes import EMULATOR_HOSTNAME, dispatch
@@ -169,6 +169,20 @@ def test_a_stop_leaves_time_to_fetch_the_last_words(engine: Engine) -> None:
     assert not stopping.is_alive()
 
 
+@pytest.mark.parametrize(("own", "counts"), [(1, 1), (8, 8), (None, 5)])
+def test_a_tasks_own_stop_timeout_counts_whether_it_is_shorter_or_longer_than_the_callers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own: int | None, counts: int
+) -> None:
+    asked: list[float] = []
+    monkeypatch.setattr(Container, "stop", lambda _, timeout: asked.append(timeout))
+    engine = Engine(ChildProcesses({"python": PYTHON}, tmp_path), lambda wanted: TaskSettings(wanted.environment, own))
+    output(engine, python("pass"))
+
+    engine.stop("one", 5)
+
+    assert asked == [counts]
+
+
 def test_shutting_down_ends_every_container_side_by_side(engine: Engine) -> None:
     code = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf'); time.sleep(60)"
     containers = [engine.create(python(code, name=str(number))) for number in range(3)]
@@ -177,9 +191,9 @@ def test_shutting_down_ends_every_container_side_by_side(engine: Engine) -> None
         next(container.log.read(follow=True))
     started = time.monotonic()
 
-    engine.shut_down(grace_seconds=0.5)
+    engine.shut_down(grace_seconds=3)
 
-    assert time.monotonic() - started < 1.4
+    assert time.monotonic() - started < 8  # one after another, it would take nine seconds
     assert [container.exit_code for container in containers] == [137, 137, 137]
 
 

@@ -140,7 +140,7 @@ def test_the_longest_slug_and_domain_keep_their_message_id_in_one_piece() -> Non
 
 
 @given(st.text(max_size=400))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_no_subject_whatever_changes_the_set_of_headers(text: str) -> None:
     message = received(Mail(text or "x", "t", "h"))
 

@@ -37,7 +37,7 @@ from mnist_tasks.validation import Accepted, ValidationReport
 from tests.decided_run import LAYOUT, NOW, RELEASED
 from tests.signatures import SoftwareSigner, payload
 
-EXAMPLES = settings(max_examples=60, deadline=None)
+EXAMPLES = settings(max_examples=60)
 SIGNER = SoftwareSigner()
 ENVELOPE = SIGNER.decision(RELEASED.decision)
 JOB = RELEASED.plan.jobs[0]
@@ -130,7 +130,7 @@ EDITS = st.lists(
 
 def judge(read: Callable[[], Any]) -> None:
     """It is a value that can be written again, or our own error in words that can be passed on."""
-    begun = time.monotonic()
+    begun = time.process_time()  # what a busy machine does meanwhile does not count
     try:
         value = read()
     except MnistError as error:
@@ -138,7 +138,7 @@ def judge(read: Callable[[], Any]) -> None:
     else:
         if isinstance(value, Frozen):
             to_json(value.model_dump(mode="json"))
-    assert time.monotonic() - begun < 5
+    assert time.process_time() - begun < 5
 
 
 def check_words(error: MnistError) -> None:
