@@ -16,8 +16,9 @@ from localcloud.runtime.routes import EMULATOR_HOSTNAME
 START_SECONDS = 60.0
 # What the template and the pipeline use. The rest stays off: Lambda, for one, would run whatever code a request brings.
 SERVICES = "s3,kms,iam,sts,ecs,logs,monitoring,cloudformation,ses,sns,sqs,events,ecr,ec2"
-# An ECS StopTask holds its Docker request open while the container ends: longer than Fargate's longest stop timeout.
-_DOCKER_SECONDS = 150
+# An ECS StopTask holds its Docker request open while the container ends and its last words are fetched: longer than
+# Fargate's longest stop timeout and the patience with the output.
+_DOCKER_SECONDS = 180
 
 
 def start(home: Home, ports: Ports, docker_socket: Path) -> subprocess.Popen[bytes]:

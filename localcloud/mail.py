@@ -12,6 +12,7 @@ def start(maildir: Path, address: str, port: int) -> Any:
     from aiosmtpd.controller import Controller
     from aiosmtpd.handlers import Mailbox
 
-    controller = Controller(Mailbox(maildir), hostname=address, port=port)
+    # Five seconds, its default, are too few for a thread to start on a busy machine.
+    controller = Controller(Mailbox(maildir), hostname=address, port=port, ready_timeout=60)
     controller.start()
     return controller

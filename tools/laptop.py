@@ -39,7 +39,7 @@ class Laptop:
             "conn_type": "smtp",
             "host": cloud["SMTP_HOST"],
             "port": int(cloud["SMTP_PORT"]),
-            "extra": {"disable_ssl": True, "disable_tls": True, "timeout": 10},
+            "extra": {"disable_ssl": True, "disable_tls": True, "timeout": 60},
         }
         return {
             **_kept_from(os.environ),

@@ -30,7 +30,7 @@ PARTS = {
     "dag-processor": ("dag-processor",),
 }
 PREFERRED_PORT = 8080
-START_SECONDS = 180.0
+START_SECONDS = 420.0
 STOP_SECONDS = 10.0
 
 

@@ -16,6 +16,9 @@ from localcloud.runtime.logs import STDERR, STDOUT, Log
 # The emulator looks for an exit ten times a second, in a thread apart from the one that forwards the log. Whoever sees
 # a task STOPPED may read its log at once, so an exit is shown only when the output was fetched, or nobody came for it.
 UNREAD_OUTPUT_SECONDS = 1.0
+# Where the emulator forwards the output, that thread comes, but on a busy machine not within a second: the lines of a
+# short task would be lost for good.
+FORWARDED_OUTPUT_SECONDS = 30.0
 
 
 class NotFoundError(LookupError):
@@ -38,7 +41,10 @@ UNLIMITED = Limits()
 
 @dataclass(frozen=True)
 class ContainerSpec:
-    """What to run. `environment` is complete: nothing of the runtime's own environment is added to it."""
+    """What to run. `environment` is complete: nothing of the runtime's own environment is added to it.
+
+    `forwarded`: the emulator comes for the output.
+    """
 
     name: str
     image: str
@@ -48,6 +54,7 @@ class ContainerSpec:
     working_dir: str | None = None
     stop_timeout: float | None = None
     limits: Limits = UNLIMITED
+    forwarded: bool = False
 
     def __post_init__(self) -> None:
         if not self.argv:
@@ -120,6 +127,11 @@ class Container:
         """The number of its first process; 0 before it has one."""
         return self._process.pid if self._process else 0
 
+    @property
+    def patience(self) -> float:
+        """For how many seconds after its end an output that nobody has read is kept."""
+        return FORWARDED_OUTPUT_SECONDS if self.spec.forwarded else UNREAD_OUTPUT_SECONDS
+
     def start(self) -> None:
         """Start the process. Raises OSError when its command cannot be executed."""
         self._process = process = self._runner.run(self.id, self.spec)
@@ -171,4 +183,4 @@ class Container:
             self._exited.set()
 
     def _is_settled(self) -> bool:
-        return self.log.was_read() or time.monotonic() - self._ended > UNREAD_OUTPUT_SECONDS
+        return self.log.was_read() or time.monotonic() - self._ended > self.patience

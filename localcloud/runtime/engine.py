@@ -39,11 +39,15 @@ class CreateRequest:
 
 @dataclass(frozen=True)
 class TaskSettings:
-    """What the container's ECS task decides: the whole environment, how long a stop waits for it, and its limits."""
+    """What the container's ECS task decides: the whole environment, how long a stop waits for it, and its limits.
+
+    `forwarded`: its output goes to a log.
+    """
 
     environment: Mapping[str, str] = field(repr=False)
     stop_timeout: float | None = None
     limits: Limits = UNLIMITED
+    forwarded: bool = False
 
 
 def _ignore(_spec: ContainerSpec, _exit_code: int) -> None:
@@ -114,7 +118,8 @@ class Engine:
         container = self.get(reference)
         own = container.spec.stop_timeout
         container.stop(timeout if own is None else own)
-        container.log.wait_read(UNREAD_OUTPUT_SECONDS)
+        # The emulator sends nobody for the output of a container that was stopped while it started.
+        container.log.wait_read(container.patience if container.log.was_followed() else UNREAD_OUTPUT_SECONDS)
 
     def remove(self, reference: str, *, force: bool) -> None:
         """Forget a container and delete its files. Raises ConflictError for a running one unless forced."""
@@ -149,4 +154,5 @@ def _specify(request: CreateRequest, image: Image, task: TaskSettings) -> Contai
         working_dir=request.working_dir or image.working_dir,
         stop_timeout=task.stop_timeout,
         limits=task.limits,
+        forwarded=task.forwarded,
     )

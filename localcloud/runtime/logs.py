@@ -34,6 +34,7 @@ class Log:
         self._lines: list[Line] = []
         self._open_streams = streams
         self._changed = threading.Condition()
+        self._followed = False
         self._read_to_end = False
 
     def copy_from(self, source: IO[bytes] | None, stream: int) -> None:
@@ -48,6 +49,8 @@ class Log:
     def read(self, *, follow: bool) -> Iterator[Line]:
         """All lines so far; with `follow` also those to come, until every stream is closed."""
         position = 0
+        with self._changed:
+            self._followed = self._followed or follow
         while batch := self._next_lines(position, wait=follow):
             yield from batch
             position += len(batch)
@@ -64,6 +67,11 @@ class Log:
         """Wait until somebody has read everything to the end, but no longer than that."""
         with self._changed:
             self._changed.wait_for(lambda: self._read_to_end, seconds)
+
+    def was_followed(self) -> bool:
+        """Whether somebody has come to read to the end, there already or not."""
+        with self._changed:
+            return self._followed
 
     def was_read(self) -> bool:
         """Whether somebody has read everything to the end."""

@@ -13,8 +13,8 @@ TASK_LABEL = "com.amazonaws.ecs.task-arn"
 CLUSTER_LABEL = "com.amazonaws.ecs.cluster"
 NAME_LABEL = "com.amazonaws.ecs.container-name"
 
-# RunTask puts the task on record before it answers.
-_RECORD_SECONDS = 10.0
+# RunTask puts the task on record before it answers, which takes long on a busy machine only.
+_RECORD_SECONDS = 60.0
 
 # The emulator points these at an endpoint of its own, which hands out keys that it does not know itself (1.5.33).
 UNUSABLE = ("AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_CONTAINER_AUTHORIZATION_TOKEN")
@@ -61,7 +61,9 @@ class EcsTasks:
             # Fargate, too, names a task role's session after the task.
             environment |= self._credentials(role, task["taskArn"].rpartition("/")[2])
         container = _container(definition, request.labels[NAME_LABEL])
-        return TaskSettings(environment, container.get("stopTimeout"), _limits(definition, container))
+        return TaskSettings(
+            environment, container.get("stopTimeout"), _limits(definition, container), _is_forwarded(container)
+        )
 
     def _describe(self, labels: Mapping[str, str]) -> dict[str, Any]:
         answer = self._ecs.describe_tasks(cluster=labels[CLUSTER_LABEL], tasks=[labels[TASK_LABEL]])
@@ -72,6 +74,12 @@ class EcsTasks:
 def _container(definition: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     found: Mapping[str, Any] = next(each for each in definition["containerDefinitions"] if each["name"] == name)
     return found
+
+
+def _is_forwarded(container: Mapping[str, Any]) -> bool:
+    """Whether the emulator takes the output to CloudWatch Logs."""
+    log = container.get("logConfiguration") or {}
+    return log.get("logDriver") == "awslogs" and bool((log.get("options") or {}).get("awslogs-group"))
 
 
 def _limits(definition: Mapping[str, Any], container: Mapping[str, Any]) -> Limits:

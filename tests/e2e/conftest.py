@@ -20,6 +20,7 @@ from mnist_tasks.definitions.mnist import MNIST, REBUILT_FILE
 from mnist_tasks.layout import Layout, run_slug
 from mnist_tasks.storage import Storage
 from tests.signatures import decision_in
+from tools import services
 from tools.laptop import Laptop
 from tools.run import run_dag
 
@@ -85,6 +86,16 @@ class Pipeline:
         """The chain of decisions, oldest first."""
         records = sorted(key for key in self.all_keys() if key.startswith("decisions/0"))
         return [decision_in(self.storage.get(key).body) for key in records]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def any_port() -> Iterator[None]:
+    """Each Airflow takes a port that is free, none the usual one: its API server binds it only seconds later, and two
+    workers of pytest would both find it free.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(services, "PREFERRED_PORT", 0)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ def test_an_attested_run_ends_green_and_is_labelled_as_software_wherever_it_show
     command = [sys.executable, "-m", "tools.run", "--attested", "--home", str(tmp_path), "--conf", '{"candidates": 1}']
 
     try:
-        ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=550, check=False)
+        ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=1700, check=False)
     finally:
         localcloud.down(tmp_path / ".localcloud" / "attested")
 

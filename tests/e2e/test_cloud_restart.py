@@ -18,7 +18,11 @@ from tests.e2e.airflow import eventually
 LAYOUT = Layout(MNIST)
 STEPS = ["download", "validate", "plan", "train", "pick_best", "promote", "report", "email_report"]
 # A restart takes longer than the shortest steps: whichever step was over before it was struck has another run.
-RUNS = 4
+RUNS = 8
+# Training lasts long enough for a machine that is busy: it must not be over before it is struck.
+CONF = {"candidates": 1, "seed": 7, "epochs": 30}
+# So long that a slow restart does not eat all three tries of a step.
+RETRY_SECONDS = "8"
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +75,7 @@ def test_a_run_outlives_a_cloud_that_dies_during_each_of_its_steps(pipeline):
         known = pipeline.all_keys()
         log = Log(pipeline)
         with ThreadPoolExecutor(1) as pool:
-            run = pool.submit(pipeline.run, {"candidates": 1, "seed": 7}, MNIST_RETRY_SECONDS="3", **root(pipeline))
+            run = pool.submit(pipeline.run, CONF, MNIST_RETRY_SECONDS=RETRY_SECONDS, **root(pipeline))
             struck = [step for step in missing if strike(pipeline, log, step, waits.get(step, lambda: None))]
             outcome = run.result()
         check(pipeline, outcome, resumed="train" in struck)
@@ -99,6 +103,7 @@ def check(pipeline, outcome, *, resumed):
     """One decision, one mail, nothing that runs on.
 
     The mail may come again under its Message-ID: with the cloud, the mail server dies, before or after it has taken it.
+    There is one at most for each of the step's three tries; that all have one Message-ID proves that it is one mail.
     """
     assert outcome.status == 0, outcome.log[-3000:]
     (job,) = pipeline.storage.get(LAYOUT.run(outcome.slug, "plan.json")).json()["jobs"]
@@ -108,7 +113,7 @@ def check(pipeline, outcome, *, resumed):
     assert decision["final"] == final_name(job["candidate"])
     mails = pipeline.mails(outcome.slug)
     assert len({mail["Message-ID"] for mail in mails}) == 1
-    assert len(mails) <= 2
+    assert len(mails) <= 3
     assert "promoted" in mails[0]["Subject"]
     assert running(pipeline) == []
 

@@ -195,7 +195,7 @@ class Refusing(Sink):
 
 
 def test_a_refused_recipient_is_named_and_fails_the_run(pipeline, closed_port):
-    server = Controller(Refusing(), hostname="127.0.0.1", port=closed_port)
+    server = Controller(Refusing(), hostname="127.0.0.1", port=closed_port, ready_timeout=60)
     server.start()
     try:
         connection = {"conn_type": "smtp", "host": "127.0.0.1", "port": closed_port}

@@ -6,7 +6,7 @@ import re
 import subprocess
 import sys
 import urllib.error
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -14,6 +14,8 @@ from mnist_tasks.layout import run_slug
 from tests.e2e.airflow import DEADLINE_SECONDS, Api, eventually, started, states
 from tools.laptop import ROOT, Laptop
 from tools.mnist import surroundings
+
+TRAINING = "/api/v2/dags/mnist_training"
 
 
 @pytest.fixture(scope="module")
@@ -26,9 +28,18 @@ def airflow(pipeline):
 
 @pytest.fixture(scope="module")
 def switched_on(airflow):
-    """When the DAG was taken out of its pause."""
+    """When the DAG was taken out of its pause.
+
+    Its next run is the one that the last parse computed, some time ago: that is not to be over already.
+    """
+
+    def ahead():
+        run_after = airflow.get(TRAINING)["next_dagrun_run_after"]
+        return run_after and datetime.fromisoformat(run_after) > datetime.now(UTC) + timedelta(seconds=5)
+
+    eventually(ahead, "a parse that computes a run to come")
     now = datetime.now(UTC)
-    airflow.patch("/api/v2/dags/mnist_training", {"is_paused": False})
+    airflow.patch(TRAINING, {"is_paused": False})
     return now
 
 
@@ -40,10 +51,12 @@ def triggered(airflow, switched_on):
 
 @pytest.fixture(scope="module")
 def nightly(airflow, triggered):
-    """The first run that the scheduler makes of its own accord."""
-    path = "/api/v2/dags/mnist_training/dagRuns?run_type=scheduled&order_by=run_after"
+    """The first run that the scheduler makes of its own accord. No other one moves the champion after it."""
+    path = f"{TRAINING}/dagRuns?run_type=scheduled&order_by=run_after"
     runs = eventually(lambda: airflow.get(path)["dag_runs"], "a run that the scheduler started")
-    return airflow.await_run(runs[0]["dag_run_id"])
+    ended = airflow.await_run(runs[0]["dag_run_id"])
+    airflow.patch(TRAINING, {"is_paused": True})
+    return ended
 
 
 def test_a_trigger_by_rest_runs_with_its_parameters(triggered, pipeline):

@@ -82,6 +82,7 @@ def planted(pipeline: Pipeline) -> Iterator[Planted]:
         postmaster,
         hostname="127.0.0.1",
         port=free_port(),
+        ready_timeout=60,
         authenticator=postmaster.authenticate,
         auth_required=True,
         auth_require_tls=False,
@@ -93,7 +94,7 @@ def planted(pipeline: Pipeline) -> Iterator[Planted]:
         "port": server.port,
         "login": USER,
         "password": postmaster.password,
-        "extra": {"disable_ssl": True, "disable_tls": True, "timeout": 10},
+        "extra": {"disable_ssl": True, "disable_tls": True, "timeout": 60},
     }
     aws = {
         "conn_type": "aws",

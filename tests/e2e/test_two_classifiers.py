@@ -16,7 +16,7 @@ from mnist_tasks.layout import Layout, classifier_of, run_slug
 from mnist_tasks.promotion.chain import Chain
 from mnist_tasks.promotion.release import read_champion
 from mnist_tasks.signing import TrustedKeys
-from tests.e2e.airflow import eventually, started, states
+from tests.e2e.airflow import ANSWER_SECONDS, NEVER, eventually, started, states
 from tests.signatures import decision_in
 from tools.laptop import Laptop
 
@@ -51,7 +51,7 @@ def page(api, dag_id, run_id):
     """The tab of a run."""
     query = urlencode({"dag_id": dag_id, "run_id": run_id, "part": "main"})
     request = urllib.request.Request(f"{api.url}/mnist/?{query}", headers={"Authorization": f"Bearer {api.token}"})
-    with urllib.request.urlopen(request, timeout=60) as answer:
+    with urllib.request.urlopen(request, timeout=ANSWER_SECONDS) as answer:
         return answer.read().decode()
 
 
@@ -67,7 +67,7 @@ def home(start_pipeline, mnist_file):
 @pytest.fixture(scope="module")
 def night(home):
     laptop = Laptop(home.home / ".airflow" / "up", home.laptop.cloud, examples=("contracts",))
-    with started(laptop) as running:
+    with started(laptop, **{classifier.variable("SCHEDULE"): NEVER for classifier in BOTH}) as running:
         api = running.api
         known = {dag for classifier in BOTH for dag in (classifier.training_dag, classifier.rollback_dag)}
         eventually(lambda: known <= {dag["dag_id"] for dag in api.get("/api/v2/dags")["dags"]}, "the DAGs of both")

@@ -140,7 +140,6 @@ def test_killed_between_epochs_it_goes_on_and_ends_in_the_same_bits(
 
 
 @pytest.mark.long
-@pytest.mark.timeout(1800)
 def test_a_full_run_killed_at_every_epochs_end_and_in_between_ends_in_the_same_bits(
     environment: dict[str, str], storage: Storage, job: TrainingJob, whole_run: Callable[[int], str]
 ) -> None:

@@ -44,7 +44,7 @@ def environment(cloud: localcloud.Cloud, home: Path, dataset: Path) -> dict[str,
         "conn_type": "smtp",
         "host": cloud.environment["SMTP_HOST"],
         "port": int(cloud.environment["SMTP_PORT"]),
-        "extra": {"disable_ssl": True, "disable_tls": True, "timeout": 10},
+        "extra": {"disable_ssl": True, "disable_tls": True, "timeout": 60},
     }
     return {
         **cloud.as_role("worker"),

@@ -11,16 +11,18 @@ import time
 from collections.abc import Iterator
 from http import HTTPStatus
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from localcloud.images import Image
 from localcloud.runtime.child import ChildProcesses
-from localcloud.runtime.container import Container, NotFoundError
+from localcloud.runtime.container import FORWARDED_OUTPUT_SECONDS, UNREAD_OUTPUT_SECONDS, Container, NotFoundError
 from localcloud.runtime.engine import ConflictError, CreateRequest, Engine, TaskSettings
 from localcloud.runtime.logs import MAX_LINE_BYTES, STDERR, STDOUT, Line, Log
 from localcloud.runtime.routes import EMULATOR_HOSTNAME, dispatch
+from localcloud.runtime.tasks import CLUSTER_LABEL, NAME_LABEL, TASK_LABEL, EcsTasks
 
 PYTHON = Image(command=(sys.executable,), environment={"FROM_IMAGE": "1", "BOTH": "image"})
 TOOL = Image(entrypoint=(sys.executable, "-c"), command=("print('default')",))
@@ -149,6 +151,54 @@ def test_an_exit_shows_at_once_when_the_output_was_read_and_a_little_later_when_
     while unread.status != "exited":
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+def test_an_output_that_goes_to_a_log_is_kept_for_longer_than_one_that_nobody_may_want(tmp_path: Path) -> None:
+    engine = Engine(
+        ChildProcesses({"python": PYTHON}, tmp_path), lambda wanted: TaskSettings(wanted.environment, forwarded=True)
+    )
+    container = engine.create(python("print(1)"))
+    container.start()
+    assert container.wait(10) == 0
+
+    time.sleep(UNREAD_OUTPUT_SECONDS + 0.1)
+    assert container.status == "running"
+    assert [line.data for line in container.log.read(follow=True)] == [b"1\n"]
+    assert container.status == "exited"
+
+
+def test_a_stop_does_not_wait_for_a_log_that_nobody_has_begun_to_fetch(tmp_path: Path) -> None:
+    """The emulator sends nobody when it was told to stop the task before it had started the container."""
+    engine = Engine(
+        ChildProcesses({"python": PYTHON}, tmp_path), lambda wanted: TaskSettings(wanted.environment, forwarded=True)
+    )
+    engine.create(python("import time; time.sleep(60)")).start()
+    started = time.monotonic()
+
+    engine.stop("one", timeout=10)
+
+    assert time.monotonic() - started < FORWARDED_OUTPUT_SECONDS / 2
+
+
+@pytest.mark.parametrize(
+    ("log", "forwarded"),
+    [
+        ({"logConfiguration": {"logDriver": "awslogs", "options": {"awslogs-group": "/g"}}}, True),
+        ({"logConfiguration": {"logDriver": "awslogs"}}, False),
+        ({"logConfiguration": {"logDriver": "json-file", "options": {"awslogs-group": "/g"}}}, False),
+        ({}, False),
+    ],
+)
+def test_the_output_goes_to_a_log_if_the_tasks_definition_names_one(log: dict[str, Any], forwarded: bool) -> None:
+    ecs = SimpleNamespace(
+        describe_tasks=lambda **_: {"tasks": [{"taskArn": "a/task", "taskDefinitionArn": "d"}]},
+        describe_task_definition=lambda **_: {"taskDefinition": {"containerDefinitions": [{"name": "main", **log}]}},
+    )
+    tasks = EcsTasks(lambda _service: ecs, "us-east-1", "http://127.0.0.1:1", lambda _arn, _s: None, lambda _r, _n: {})
+    labels = {TASK_LABEL: "a/task", CLUSTER_LABEL: "a", NAME_LABEL: "main"}
+
+    assert tasks.settings(request(labels=labels)).forwarded is forwarded
+    assert tasks.settings(request()).forwarded is False
 
 
 def test_a_stop_leaves_time_to_fetch_the_last_words(engine: Engine) -> None:
