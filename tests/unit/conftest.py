@@ -42,7 +42,7 @@ def described(task):
         "outlets": [asset.name for asset in task.outlets],
         "owner": task.owner,
         "retries": task.retries,
-        "longest_wait": task.max_retry_delay.total_seconds(),
+        "longest_wait": task.max_retry_delay and task.max_retry_delay.total_seconds(),
         "unrolled": bool(getattr(task, "multiple_outputs", False)),
         "rules": [[rule.exception_path, rule.action.value] for rule in policy.rules] if policy else [],
     }
